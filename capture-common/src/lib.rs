@@ -1,0 +1,2 @@
+#![no_std]
+//! The contract between padtap's XDP program and its user side.

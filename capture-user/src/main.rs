@@ -1,0 +1,2 @@
+//! padtap
+fn main() {}

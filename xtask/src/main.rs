@@ -1,0 +1,2 @@
+//! padtap chores
+fn main() {}
