@@ -1,1 +1,4 @@
-//! padtap
+//! padtap: from a console's frames to what the console is doing.
+
+pub mod source;
+pub mod time;
