@@ -1,0 +1,115 @@
+//! From a frame to a [`Packet`]: one walk through its headers, outermost first.
+//!
+//! The walk never fails. It keeps what it read and, where it could not go on, says at which layer and offset and why
+//! ([`Packet::stopped`]). Where a tunnel carries another packet, the inner one is what the addresses, ports and
+//! payload of the `Packet` speak of; [`Packet::encap`] says how it came.
+
+pub mod app;
+mod cursor;
+mod ip;
+mod layer;
+mod link;
+mod mac;
+mod transport;
+
+use std::net::IpAddr;
+
+use arrayvec::ArrayVec;
+
+pub use cursor::{Cursor, Reason, Stopped};
+pub use ip::{Fragment, Ip};
+pub use layer::Layer;
+pub use mac::Mac;
+pub use transport::{Icmp, Tcp, TcpFlags, Transport, Udp};
+
+use crate::source::Frame;
+
+/// Layers that one packet's list holds; what lies deeper is walked all the same up to [`MAX_STEPS`].
+const MAX_LAYERS: usize = 16;
+/// Headers that one walk reads at most, so that nested headers cannot hold a worker.
+const MAX_STEPS: usize = 32;
+
+/// What the walk found in one frame.
+#[derive(Clone, Debug, Default)]
+pub struct Packet<'a> {
+    /// The layers read, outermost first.
+    pub layers: ArrayVec<Layer, MAX_LAYERS>,
+    /// Source and destination of the innermost Ethernet header.
+    pub macs: Option<(Mac, Mac)>,
+    /// VLAN identifiers of the innermost Ethernet header, outermost first.
+    pub vlan: ArrayVec<u16, 4>,
+    /// The tunnels it came through, outermost first.
+    pub encap: ArrayVec<&'static str, 4>,
+    /// The innermost IP header.
+    pub ip: Option<Ip>,
+    /// What the innermost IP header carries.
+    pub transport: Transport<'a>,
+    /// What follows the last header read, without padding: as much of it as was captured.
+    pub payload: &'a [u8],
+    /// Bytes of payload on the wire; more than `payload` holds when the frame was snapped.
+    pub payload_length: u32,
+    /// Where the walk had to stop, if it did not reach the end.
+    pub stopped: Option<Stopped>,
+}
+
+impl<'a> Packet<'a> {
+    /// Source and destination address.
+    pub fn addresses(&self) -> Option<(IpAddr, IpAddr)> {
+        self.ip.as_ref().map(|ip| (ip.source, ip.destination))
+    }
+
+    /// Source and destination port, where the transport has ports.
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        match &self.transport {
+            Transport::Udp(udp) => Some((udp.source, udp.destination)),
+            Transport::Tcp(tcp) => Some((tcp.source, tcp.destination)),
+            _ => None,
+        }
+    }
+
+    /// Notes a layer; a full list keeps the outermost ones.
+    fn enter(&mut self, layer: Layer) {
+        let _ = self.layers.try_push(layer);
+    }
+}
+
+/// What the next header is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Link(crate::source::LinkType),
+    EtherType(u16),
+    /// An IP packet whose version stands in its first four bits.
+    Ip,
+    /// What follows an IP header, by its protocol number.
+    IpProtocol(u8),
+    /// Nothing more that this walk reads.
+    End,
+}
+
+/// Walks the headers of `frame`.
+pub fn dissect<'a>(frame: &Frame<'a>) -> Packet<'a> {
+    let mut packet = Packet::default();
+    walk(&mut packet, Cursor::new(frame.data, frame.length), Next::Link(frame.link));
+    packet
+}
+
+fn walk<'a>(packet: &mut Packet<'a>, mut cursor: Cursor<'a>, mut next: Next) {
+    for _ in 0..MAX_STEPS {
+        let step = match next {
+            Next::Link(link) => link::read(link, packet, &mut cursor),
+            Next::EtherType(ether_type) => link::ether_type(ether_type, packet, &mut cursor),
+            Next::Ip => ip::read(packet, &mut cursor),
+            Next::IpProtocol(protocol) => transport::read(protocol, packet, &mut cursor),
+            Next::End => break,
+        };
+        match step {
+            Ok(following) => next = following,
+            Err(stopped) => {
+                packet.stopped = Some(stopped);
+                break;
+            }
+        }
+    }
+    packet.payload = cursor.rest();
+    packet.payload_length = cursor.wire_length();
+}

@@ -1,0 +1,112 @@
+//! Where conversations say what they learned.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Opener, People, Protocol, Resolved};
+use crate::time::Timestamp;
+
+/// What a protocol found: any type that serialises as a map of named fields. The fields' names and units are those of
+/// the record it becomes.
+pub trait Facts: erased_serde::Serialize + Any + fmt::Debug + Send + Sync {
+    /// For outputs that know a protocol's own type.
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<T: serde::Serialize + Any + fmt::Debug + Send + Sync> Facts for T {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+erased_serde::serialize_trait_object!(Facts);
+
+/// One thing that happened on a flow: it becomes one record.
+#[derive(Debug)]
+pub struct Event {
+    /// When, on the wire.
+    pub time: Timestamp,
+    /// The record's kind: `dns`, `tls`, `sip`…
+    pub kind: &'static str,
+    /// Its fields.
+    pub facts: Box<dyn Facts>,
+}
+
+/// What a conversation knows of its flow as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Label {
+    /// The protocol's name, once it is sure.
+    pub app: Option<&'static str>,
+    /// The name of the server.
+    pub host: Option<Arc<str>>,
+    /// Where that name was read.
+    pub host_from: Option<HostFrom>,
+}
+
+/// Where a flow's host name was read, the weakest evidence first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostFrom {
+    /// An earlier answer of a name server.
+    Dns,
+    /// The server's certificate.
+    Cert,
+    /// The Host field of a request.
+    Http,
+    /// The server name in a TLS or QUIC hello.
+    Sni,
+}
+
+/// A flow that was announced: whatever is sent to or from `endpoint` belongs to the conversation that `open` makes.
+#[derive(Clone)]
+pub struct Expectation {
+    /// The address and port that were announced.
+    pub endpoint: SocketAddr,
+    /// The protocol that was announced.
+    pub protocol: &'static Protocol,
+    /// Makes its conversation.
+    pub open: Opener,
+}
+
+impl fmt::Debug for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.protocol.name, self.endpoint)
+    }
+}
+
+/// What conversations say, collected by the flow's owner. The lists are the owner's and are reused.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Records to make of this flow.
+    pub events: Vec<Event>,
+    /// Names learned.
+    pub names: Vec<Resolved>,
+    /// Flows announced.
+    pub expectations: Vec<Expectation>,
+    /// What is known of the flow as a whole.
+    pub label: Label,
+    /// How names of people are shown.
+    pub people: People,
+}
+
+impl Output {
+    /// Tells of something that becomes a record of this kind.
+    pub fn emit(&mut self, time: Timestamp, kind: &'static str, facts: impl Facts) {
+        self.events.push(Event { time, kind, facts: Box::new(facts) });
+    }
+
+    /// Names the server of this flow; weaker evidence does not replace stronger.
+    pub fn host(&mut self, name: &str, from: HostFrom) {
+        if self.label.host_from.is_none_or(|known| known <= from) && !name.is_empty() {
+            self.label.host = Some(name.into());
+            self.label.host_from = Some(from);
+        }
+    }
+
+    /// Says that the flow speaks `protocol`.
+    pub fn identify(&mut self, protocol: &'static str) {
+        self.label.app = Some(protocol);
+    }
+}

@@ -1,0 +1,103 @@
+//! What the tests of every protocol do: feed payloads, collect what was said, and mistreat the samples.
+
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::{Conversation, Direction, Event, Output, Probe, Protocol, Segment, Step};
+use crate::time::Timestamp;
+
+const CLIENT: &str = "192.168.1.40:50000";
+const SERVER: &str = "203.0.113.10:0";
+
+/// A payload on the first port of `protocol`, one second after the epoch plus `index` times 20 ms.
+pub(crate) fn segment<'a>(protocol: &Protocol, index: usize, direction: Direction, bytes: &'a [u8]) -> Segment<'a> {
+    let client: SocketAddr = CLIENT.parse().expect("a constant address");
+    let mut server: SocketAddr = SERVER.parse().expect("a constant address");
+    server.set_port(protocol.ports.first().copied().unwrap_or(40_000));
+    let (source, destination) = if direction == Direction::Out { (client, server) } else { (server, client) };
+    Segment {
+        time: Timestamp::from_nanos(1_000_000_000 + index as i64 * 20_000_000),
+        direction,
+        source,
+        destination,
+        stream: protocol.over == super::Over::Tcp,
+        bytes,
+        length: u32::try_from(bytes.len()).expect("a short payload"),
+    }
+}
+
+/// Feeds payloads to a new conversation, ends it, and returns all it said. Of a stream, what was not consumed is
+/// offered again in front of the next payload of its direction.
+pub(crate) fn converse(protocol: &Protocol, payloads: &[(Direction, &[u8])]) -> Output {
+    let mut out = Output::default();
+    let mut conversation = (protocol.open)();
+    feed(conversation.as_mut(), protocol, payloads, &mut out);
+    conversation.end(Timestamp::from_nanos(100_000_000_000), &mut out);
+    out
+}
+
+fn feed(conversation: &mut dyn Conversation, protocol: &Protocol, payloads: &[(Direction, &[u8])], out: &mut Output) {
+    let mut kept = [Vec::new(), Vec::new()];
+    for (index, (direction, bytes)) in payloads.iter().enumerate() {
+        let waiting = &mut kept[direction.index()];
+        waiting.extend_from_slice(bytes);
+        let segment = segment(protocol, index, *direction, waiting);
+        let stream = segment.stream;
+        match conversation.read(&segment, out) {
+            Step::Consumed(count) => {
+                assert!(count <= waiting.len(), "{}: consumed {count} of {} bytes", protocol.name, waiting.len());
+                waiting.drain(..if stream { count } else { waiting.len() });
+            }
+            Step::Done | Step::Reject => return,
+        }
+    }
+}
+
+/// What the probe says of one payload of the client.
+pub(crate) fn probe(protocol: &Protocol, bytes: &[u8]) -> Probe {
+    (protocol.probe)(&segment(protocol, 0, Direction::Out, bytes))
+}
+
+/// The fields of an event as JSON.
+pub(crate) fn json(event: &Event) -> Value {
+    serde_json::to_value(&*event.facts).expect("facts serialise")
+}
+
+/// Every truncated prefix of each payload, and random damage to all of them, in both directions: nothing may panic,
+/// whatever it says.
+pub(crate) fn mistreat(protocol: &'static Protocol, payloads: &[(Direction, &[u8])]) {
+    for cut in 0..payloads.len() {
+        for end in 0..=payloads[cut].1.len() {
+            let mut shortened = payloads[..=cut].to_vec();
+            shortened[cut].1 = &payloads[cut].1[..end];
+            converse(protocol, &shortened);
+            exercise(protocol, shortened[cut].1);
+        }
+    }
+    let owned: Vec<(Direction, Vec<u8>)> = payloads.iter().map(|(way, bytes)| (*way, bytes.to_vec())).collect();
+    let damage = proptest::collection::vec((0..owned.len(), any::<prop::sample::Index>(), any::<u8>()), 1..8);
+    proptest!(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) }, |(damage in damage)| {
+        let mut damaged = owned.clone();
+        for (which, place, value) in damage {
+            let bytes = &mut damaged[which].1;
+            if !bytes.is_empty() {
+                let at = place.index(bytes.len());
+                bytes[at] = value;
+            }
+        }
+        let borrowed: Vec<(Direction, &[u8])> = damaged.iter().map(|(way, bytes)| (*way, bytes.as_slice())).collect();
+        converse(protocol, &borrowed);
+        for (_, bytes) in &borrowed {
+            exercise(protocol, bytes);
+        }
+    });
+}
+
+fn exercise(protocol: &Protocol, bytes: &[u8]) {
+    for direction in [Direction::Out, Direction::In] {
+        (protocol.probe)(&segment(protocol, 0, direction, bytes));
+    }
+    (protocol.summary)(bytes, &mut String::new());
+}

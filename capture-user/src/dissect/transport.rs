@@ -1,0 +1,155 @@
+//! UDP (RFC 768), TCP (RFC 9293), ICMP (RFC 792) and ICMPv6 (RFC 4443).
+
+use etherparse::err::tcp::HeaderSliceError;
+use etherparse::{Icmpv4Slice, Icmpv6Slice, TcpHeaderSlice, UdpHeaderSlice};
+
+use super::{Cursor, Layer, Next, Packet, Stopped};
+
+/// IP protocol numbers (IANA protocol-numbers).
+mod protocol {
+    pub const ICMP: u8 = 1;
+    pub const TCP: u8 = 6;
+    pub const UDP: u8 = 17;
+    pub const ICMPV6: u8 = 58;
+}
+
+/// What the innermost IP header carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Transport<'a> {
+    /// A UDP datagram.
+    Udp(Udp),
+    /// A TCP segment.
+    Tcp(Tcp<'a>),
+    /// An ICMP or ICMPv6 message.
+    Icmp(Icmp),
+    /// Nothing that was read: another protocol, a fragment, or no IP at all.
+    #[default]
+    None,
+}
+
+/// A UDP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Udp {
+    /// Source port.
+    pub source: u16,
+    /// Destination port.
+    pub destination: u16,
+}
+
+/// A TCP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tcp<'a> {
+    /// Source port.
+    pub source: u16,
+    /// Destination port.
+    pub destination: u16,
+    /// Sequence number of the first byte of payload (of the SYN itself when that is set).
+    pub sequence: u32,
+    /// The next sequence number expected from the other side.
+    pub acknowledgement: u32,
+    /// The control bits.
+    pub flags: TcpFlags,
+    /// Receive window as it stands in the header, not scaled.
+    pub window: u16,
+    /// The options, not decoded.
+    pub options: &'a [u8],
+}
+
+/// TCP control bits as they stand in byte 13 of the header: FIN 0x01 up to CWR 0x80.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// FIN: the sender has no more data.
+    pub const fn fin(self) -> bool {
+        self.0 & 0x01 != 0
+    }
+    /// SYN: synchronise sequence numbers.
+    pub const fn syn(self) -> bool {
+        self.0 & 0x02 != 0
+    }
+    /// RST: reset the connection.
+    pub const fn rst(self) -> bool {
+        self.0 & 0x04 != 0
+    }
+    /// ACK: the acknowledgement field counts.
+    pub const fn ack(self) -> bool {
+        self.0 & 0x10 != 0
+    }
+    /// The bits by their usual letters, FIN first: `S`, `SA`, `PA`, `FSRPAUEC`.
+    pub fn letters(self) -> impl Iterator<Item = char> {
+        "FSRPAUEC".chars().enumerate().filter(move |(bit, _)| self.0 >> bit & 1 == 1).map(|(_, letter)| letter)
+    }
+}
+
+/// The start of an ICMP or ICMPv6 message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Icmp {
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// Bytes 4 to 7: identifier and sequence number of an echo, something else in other types.
+    pub rest: [u8; 4],
+}
+
+pub(super) fn read<'a>(number: u8, packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
+    match number {
+        protocol::UDP => udp(packet, cursor),
+        protocol::TCP => tcp(packet, cursor),
+        protocol::ICMP => {
+            let message = Icmpv4Slice::from_slice(cursor.rest()).map_err(|_| cursor.short(Layer::Icmp, 8))?;
+            let icmp = Icmp { kind: message.type_u8(), code: message.code_u8(), rest: message.bytes5to8() };
+            enter_icmp(Layer::Icmp, icmp, packet, cursor)
+        }
+        protocol::ICMPV6 => {
+            let message = Icmpv6Slice::from_slice(cursor.rest()).map_err(|_| cursor.short(Layer::Icmpv6, 8))?;
+            let icmp = Icmp { kind: message.type_u8(), code: message.code_u8(), rest: message.bytes5to8() };
+            enter_icmp(Layer::Icmpv6, icmp, packet, cursor)
+        }
+        _ => Ok(Next::End),
+    }
+}
+
+fn udp<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
+    let header = UdpHeaderSlice::from_slice(cursor.rest()).map_err(|_| cursor.short(Layer::Udp, 8))?;
+    packet.enter(Layer::Udp);
+    packet.transport = Transport::Udp(Udp { source: header.source_port(), destination: header.destination_port() });
+    match usize::from(header.length()) {
+        // Zero: a jumbogram (RFC 2675) or offload; the IP length already bounds it.
+        0 => {}
+        length if length < 8 => return Err(cursor.malformed(Layer::Udp, "the length is under 8 bytes")),
+        length => cursor.trim(length),
+    }
+    cursor.take::<8>(Layer::Udp)?;
+    Ok(Next::End)
+}
+
+fn tcp<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
+    let rest = cursor.rest();
+    let header = TcpHeaderSlice::from_slice(rest).map_err(|error| match error {
+        HeaderSliceError::Len(len) => cursor.short(Layer::Tcp, len.required_len),
+        HeaderSliceError::Content(_) => cursor.malformed(Layer::Tcp, "the data offset is under 20 bytes"),
+    })?;
+    let length = header.slice().len();
+    let flags = TcpFlags(header.slice().get(13).copied().unwrap_or_default());
+    packet.enter(Layer::Tcp);
+    packet.transport = Transport::Tcp(Tcp {
+        source: header.source_port(),
+        destination: header.destination_port(),
+        sequence: header.sequence_number(),
+        acknowledgement: header.acknowledgment_number(),
+        flags,
+        window: header.window_size(),
+        options: rest.get(20..length).unwrap_or_default(),
+    });
+    cursor.take_slice(Layer::Tcp, length)?;
+    Ok(Next::End)
+}
+
+fn enter_icmp<'a>(layer: Layer, icmp: Icmp, packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
+    cursor.take::<8>(layer)?;
+    packet.enter(layer);
+    packet.transport = Transport::Icmp(icmp);
+    Ok(Next::End)
+}
