@@ -2,5 +2,10 @@
 
 pub mod dissect;
 pub mod flow;
+pub mod latency;
+pub mod ledger;
+pub mod output;
+pub mod record;
+pub mod shard;
 pub mod source;
 pub mod time;
