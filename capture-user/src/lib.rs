@@ -5,6 +5,7 @@ pub mod flow;
 pub mod latency;
 pub mod ledger;
 pub mod output;
+pub mod pipeline;
 pub mod record;
 pub mod shard;
 pub mod source;

@@ -2,8 +2,11 @@
 
 pub mod ndjson;
 pub mod text;
+mod writers;
 
 use std::io;
+
+pub use writers::{Account, Failure, Outlet, Writers};
 
 use crate::record::Record;
 
