@@ -1,0 +1,3 @@
+//! What comes out: records and captures, one format a file.
+
+pub mod pcapng;
