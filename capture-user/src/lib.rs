@@ -1,6 +1,5 @@
 //! padtap: from a console's frames to what the console is doing.
 
-pub mod cli;
 pub mod dissect;
 pub mod flow;
 pub mod latency;

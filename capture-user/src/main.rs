@@ -1,2 +1,7 @@
-//! padtap
-fn main() {}
+//! padtap: the command.
+
+mod cli;
+
+fn main() {
+    cli::Cli::from_environment();
+}
