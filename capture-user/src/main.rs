@@ -1,7 +1,8 @@
-//! padtap: the command.
+//! padtap: parse, run, exit code.
 
 mod cli;
+mod command;
 
-fn main() {
-    cli::Cli::from_environment();
+fn main() -> std::process::ExitCode {
+    command::run(cli::Cli::from_environment())
 }

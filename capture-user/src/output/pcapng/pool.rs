@@ -56,9 +56,9 @@ impl Filler {
         }
     }
 
-    /// Packets that were not taken, or that the writer was not there for any more.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    /// Packets that were not taken, or that the writer was not there for any more, since the last call.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
     }
 }
 
@@ -95,7 +95,7 @@ pub enum Ending {
 pub struct Drained {
     /// Why it ended before the fillers did.
     pub ending: Option<Ending>,
-    /// Packets that came in blocks and were not written. [`Filler::dropped`] counts others.
+    /// Packets that came in blocks and were not written. [`Filler::take_dropped`] counts others.
     pub left_out: u64,
 }
 

@@ -11,7 +11,7 @@ fn a_live_capture_drops_and_counts() {
     let (mut filler, drain) = pool(2, 1000, false);
     let taken = frames(100).iter().filter(|frame| filler.push(&frame.frame(), Note::default())).count();
     assert_eq!(taken, 14, "two blocks of seven");
-    assert_eq!(filler.dropped(), 86);
+    assert_eq!(filler.take_dropped(), 86);
     drop(filler);
     assert_eq!(std::iter::from_fn(|| drain.take()).map(|block| block.packets()).collect::<Vec<_>>(), [7, 7]);
 }
@@ -72,7 +72,7 @@ fn every_packet_after_the_end_is_counted() {
                 filler.push(&frame.frame(), Note::default());
             }
             filler.flush();
-            filler.dropped()
+            filler.take_dropped()
         });
         let drained = drain.run(&mut writer, |ending| {
             assert!(matches!(ending, Ending::Limit));
