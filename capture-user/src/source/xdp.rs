@@ -1,0 +1,3 @@
+//! The AF_XDP source.
+
+pub mod ring;
