@@ -1,3 +1,4 @@
 //! The AF_XDP source.
 
 pub mod ring;
+pub mod umem;

@@ -37,9 +37,8 @@ pub(crate) fn ring<T: Entry>(size: u32, start: u32) -> (Producer<T>, Consumer<T>
     let offsets = Offsets { producer: 0, consumer: 64, flags: 128, entries: 192 };
     let memory: Arc<dyn Memory> = Arc::new(Heap::new(offsets.entries + size as usize * size_of::<T>()));
     // SAFETY: one producer and one consumer, on memory made for them alone.
-    let (mut producer, mut consumer) = unsafe {
-        (Producer::new(Arc::clone(&memory), offsets, size), Consumer::new(memory, offsets, size))
-    };
+    let (mut producer, mut consumer) =
+        unsafe { (Producer::new(Arc::clone(&memory), offsets, size), Consumer::new(memory, offsets, size)) };
     producer.ring.producer().store(start, Ordering::Relaxed);
     producer.ring.consumer().store(start, Ordering::Relaxed);
     (producer.next, producer.consumed) = (start, start);
