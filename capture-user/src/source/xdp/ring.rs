@@ -27,13 +27,13 @@ pub(crate) mod mock;
 /// Memory that somebody outside Rust's rules (the kernel) also reads and writes.
 ///
 /// # Safety
-/// `base()..base() + len()` stays mapped, in place and writable as long as `self` lives, and nobody ever makes a Rust
+/// `base()..base() + size()` stays mapped, in place and writable as long as `self` lives, and nobody ever makes a Rust
 /// reference to the whole of it.
 pub unsafe trait Memory: Send + Sync {
     /// Its first byte.
     fn base(&self) -> NonNull<u8>;
     /// How many bytes.
-    fn len(&self) -> usize;
+    fn size(&self) -> usize;
 }
 
 // SAFETY: the mapping lives until the MmapRaw is dropped, never moves, and MmapRaw makes no references of its own.
@@ -42,7 +42,7 @@ unsafe impl Memory for MmapRaw {
         NonNull::new(self.as_mut_ptr()).expect("mmap never returns null")
     }
 
-    fn len(&self) -> usize {
+    fn size(&self) -> usize {
         MmapRaw::len(self)
     }
 }
@@ -127,7 +127,7 @@ impl<T: Entry> Shared<T> {
 /// `count` values of `T` at `offset` of `memory`.
 fn part<T>(memory: &dyn Memory, offset: usize, count: usize) -> NonNull<T> {
     let end = count.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(offset));
-    assert!(end.is_some_and(|end| end <= memory.len()), "a ring part at {offset} is outside its mapping");
+    assert!(end.is_some_and(|end| end <= memory.size()), "a ring part at {offset} is outside its mapping");
     // SAFETY: `offset` is within the memory.
     let pointer = unsafe { memory.base().add(offset) }.cast::<T>();
     assert!(pointer.is_aligned(), "a ring part at {offset} is not aligned");

@@ -34,6 +34,7 @@ pub const MAX_CHUNKS: usize = 6;
 pub struct Umem {
     memory: Box<dyn Memory>,
     chunk_size: u32,
+    chunks: u32,
     /// Tells the chunks of one UMEM from those of another.
     id: u32,
     /// Whether huge pages back it.
@@ -66,22 +67,22 @@ impl Umem {
         static NEXT_ID: AtomicU32 = AtomicU32::new(0);
         assert!(chunk_size.is_power_of_two(), "chunks of {chunk_size} bytes");
         let len = chunks.checked_mul(chunk_size).expect("at most 4 GiB");
-        assert!(len as usize <= memory.len(), "{chunks} chunks do not fit {} bytes", memory.len());
+        assert!(len as usize <= memory.size(), "{chunks} chunks do not fit {} bytes", memory.size());
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let umem = Arc::new(Self { memory, chunk_size, id, huge });
-        let pool = Pool {
-            umem: Arc::clone(&umem),
-            free: (0..chunks).rev().collect(),
-            lent: Bits::new(chunks),
-            lent_count: 0,
-            chunks,
-        };
+        let umem = Arc::new(Self { memory, chunk_size, chunks, id, huge });
+        let pool =
+            Pool { umem: Arc::clone(&umem), free: (0..chunks).rev().collect(), lent: Bits::new(chunks), lent_count: 0 };
         (umem, pool)
     }
 
     /// Where it is, for registration.
     pub fn base(&self) -> *mut u8 {
         self.memory.base().as_ptr()
+    }
+
+    /// Bytes in all its chunks.
+    pub fn size(&self) -> u64 {
+        u64::from(self.chunks) * u64::from(self.chunk_size)
     }
 
     /// Bytes in one chunk.
@@ -142,7 +143,7 @@ pub struct Chunks {
 
 impl Chunks {
     /// Bytes of the frame.
-    pub fn len(&self) -> u32 {
+    pub fn length(&self) -> u32 {
         self.parts().map(|(_, length)| u32::from(length)).sum()
     }
 
@@ -166,7 +167,6 @@ pub struct Pool {
     free: Vec<u32>,
     lent: Bits,
     lent_count: u32,
-    chunks: u32,
 }
 
 impl Pool {
@@ -229,7 +229,10 @@ impl Pool {
     pub fn reclaim(&mut self, frame: Chunks) {
         assert_eq!(frame.umem, self.umem.id, "a frame returns to its own memory");
         self.free.extend(frame.parts().map(|(address, _)| address / self.umem.chunk_size));
-        debug_assert!(self.free.len() + self.lent_count as usize <= self.chunks as usize, "a chunk came back twice");
+        debug_assert!(
+            self.free.len() + self.lent_count as usize <= self.umem.chunks as usize,
+            "a chunk came back twice"
+        );
     }
 
     /// Chunks in the kernel's hands.
@@ -239,7 +242,7 @@ impl Pool {
 
     /// Chunks that frames own.
     pub fn outstanding(&self) -> u32 {
-        self.chunks - self.lent_count - self.free.len() as u32
+        self.umem.chunks - self.lent_count - self.free.len() as u32
     }
 }
 
@@ -304,7 +307,7 @@ mod tests {
         assert_eq!(umem.before::<257>(&frame), None);
         *pool.before_mut::<4>(&mut frame).unwrap() = *b"done";
         assert_eq!(umem.before::<4>(&frame), Some(b"done"));
-        assert_eq!((frame.len(), pool.outstanding(), pool.lent()), (11, 2, 0));
+        assert_eq!((frame.length(), pool.outstanding(), pool.lent()), (11, 2, 0));
         pool.reclaim(frame);
         assert_eq!(pool.outstanding(), 0);
     }
@@ -317,7 +320,7 @@ mod tests {
         for addr in [lent + u64::from(CHUNK), u64::from(4 * CHUNK), u64::from(u32::MAX), 1 << 32, u64::MAX] {
             assert_eq!(pool.accept(&descriptor(addr, 60), &mut frame), Err(Refused::Foreign), "{addr}");
         }
-        assert_eq!((pool.lent(), pool.outstanding(), frame.len()), (1, 0, 0));
+        assert_eq!((pool.lent(), pool.outstanding(), frame.length()), (1, 0, 0));
         pool.accept(&descriptor(lent, 60), &mut frame).unwrap();
         assert_eq!(pool.accept(&descriptor(lent, 60), &mut frame), Err(Refused::Foreign), "delivered twice");
         pool.reclaim(frame);
@@ -409,7 +412,7 @@ mod tests {
                 places.sort_unstable();
                 prop_assert_eq!(places, (0..CHUNKS).collect::<Vec<_>>());
                 for frame in &frames {
-                    prop_assert_eq!(umem.pieces(frame).map(<[u8]>::len).sum::<usize>(), frame.len() as usize);
+                    prop_assert_eq!(umem.pieces(frame).map(<[u8]>::len).sum::<usize>(), frame.length() as usize);
                 }
             }
         }

@@ -27,7 +27,7 @@ unsafe impl Memory for Heap {
         NonNull::from(&*self.0).cast()
     }
 
-    fn len(&self) -> usize {
+    fn size(&self) -> usize {
         size_of_val(&*self.0)
     }
 }
