@@ -121,6 +121,16 @@ impl Umem {
     }
 }
 
+#[cfg(test)]
+impl Umem {
+    /// What the kernel does with a chunk it was lent; tests pass no other addresses.
+    pub(super) fn write_as_kernel(&self, address: u64, data: &[u8]) {
+        assert!(address + data.len() as u64 <= self.size());
+        // SAFETY: inside the memory, and in a chunk that was lent, so that no frame owns it.
+        unsafe { self.base().add(address as usize).copy_from(data.as_ptr(), data.len()) };
+    }
+}
+
 fn map_pages(len: usize, huge: bool) -> io::Result<(MmapRaw, bool)> {
     const HUGE_PAGE: usize = 1 << 21;
     if huge && let Ok(memory) = MmapOptions::new().len(len.next_multiple_of(HUGE_PAGE)).huge(Some(21)).map_anon() {
@@ -235,6 +245,11 @@ impl Pool {
         );
     }
 
+    /// Chunks that may be lent.
+    pub fn free(&self) -> u32 {
+        self.free.len() as u32
+    }
+
     /// Chunks in the kernel's hands.
     pub fn lent(&self) -> u32 {
         self.lent_count
@@ -242,7 +257,7 @@ impl Pool {
 
     /// Chunks that frames own.
     pub fn outstanding(&self) -> u32 {
-        self.umem.chunks - self.lent_count - self.free.len() as u32
+        self.umem.chunks - self.lent_count - self.free()
     }
 }
 
@@ -286,20 +301,14 @@ mod tests {
         XdpDesc { addr, len, options: XdpDescOptions::empty() }
     }
 
-    /// What the kernel does with a buffer it was lent.
-    fn kernel_writes(umem: &Umem, address: u64, data: &[u8]) {
-        // SAFETY: the test passes addresses of lent chunks only, as the kernel does.
-        unsafe { umem.base().add(address as usize).copy_from(data.as_ptr(), data.len()) };
-    }
-
     #[test]
     fn a_frame_in_pieces_is_read_where_the_kernel_wrote_it() {
         let (umem, mut pool) = umem(4);
         let mut frame = pool.empty();
         for text in [b"first".as_slice(), b"second"] {
             let address = pool.lend().unwrap() + 256;
-            kernel_writes(&umem, address - 4, b"meta");
-            kernel_writes(&umem, address, text);
+            umem.write_as_kernel(address - 4, b"meta");
+            umem.write_as_kernel(address, text);
             pool.accept(&descriptor(address, text.len() as u32), &mut frame).unwrap();
         }
         assert_eq!(umem.pieces(&frame).collect::<Vec<_>>(), [b"first".as_slice(), b"second"]);
