@@ -19,6 +19,8 @@ pub const PORT_WORDS: u32 = 2 * 65_536 / 64;
 pub struct Config {
     /// Bits of [`flag`].
     pub flags: u32,
+    /// Always 0, which the kernel's verifier does not know: see [`Packet::forget`](crate::steer::Packet::forget).
+    pub zero: u32,
     /// Bytes to keep of a frame, by [`Class`]: a number, [`SNAP_HEADERS`] or [`SNAP_FULL`].
     pub snap: [u32; Class::COUNT],
 }
@@ -30,7 +32,7 @@ pub const SNAP_HEADERS: u32 = 0;
 
 impl Default for Config {
     fn default() -> Self {
-        Self { flags: 0, snap: [SNAP_FULL; Class::COUNT] }
+        Self { flags: 0, zero: 0, snap: [SNAP_FULL; Class::COUNT] }
     }
 }
 
@@ -234,6 +236,6 @@ mod tests {
         // Hash maps compare keys as bytes: padding would be compared too.
         assert_eq!(size_of::<FlowKey>(), 40);
         assert_eq!(size_of::<FlowCount>(), 48);
-        assert_eq!(size_of::<Config>(), 16);
+        assert_eq!(size_of::<Config>(), 20);
     }
 }

@@ -34,7 +34,7 @@ pub struct Meta {
     pub protocol: u8,
 }
 
-const _: () = assert!(size_of::<Meta>() == Meta::SIZE && Meta::SIZE % 4 == 0);
+const _: () = assert!(size_of::<Meta>() == Meta::SIZE && Meta::SIZE.is_multiple_of(4));
 
 impl Meta {
     /// Bytes of metadata before a frame.

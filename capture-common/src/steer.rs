@@ -30,6 +30,15 @@ pub trait Packet {
     /// Words, because every header padtap walks begins at an even distance from the first, and because a BPF program
     /// pays for each load.
     fn words<const N: usize>(&self, offset: usize) -> Option<[u16; N]>;
+
+    /// `value`, so that the kernel's verifier forgets what it knows of it.
+    ///
+    /// The verifier follows every path with the values that it leads to. Where paths meet again and those values no
+    /// longer matter, forgetting them makes the paths one: else their number multiplies from branch to branch.
+    #[inline(always)]
+    fn forget(&self, value: u64) -> u64 {
+        value
+    }
 }
 
 /// A frame in memory of which all bytes are there.
@@ -187,12 +196,12 @@ impl Steered {
     /// Of a frame without IP, whose headers the walk does not know, "headers only" keeps 60 bytes: all of an ARP frame.
     #[inline(always)]
     pub fn keep(&self, snap: u32) -> u32 {
-        match snap {
+        let keep = match snap {
             config::SNAP_HEADERS if self.network == 0 => 60,
             config::SNAP_HEADERS => self.end as u32,
-            bytes if bytes < 14 => 14,
             bytes => bytes,
-        }
+        };
+        if keep < 14 { 14 } else { keep }
     }
 }
 
@@ -221,17 +230,10 @@ fn runt(policy: &impl Policy) -> Steered {
 
 #[inline(always)]
 fn decide<P: Packet + ?Sized>(packet: &P, headers: &Headers, policy: &impl Policy) -> Steered {
-    let found = Consoles::find(headers, policy);
-    let mut flags = headers.flags;
-    if found.by_mac.source || found.by_address.source {
-        flags |= flag::FROM_CONSOLE;
-    }
-    if found.by_mac.destination || found.by_address.destination {
-        flags |= flag::TO_CONSOLE;
-    }
+    let found = Consoles::find(packet, headers, policy);
     Steered {
         verdict: verdict(packet, headers, &found, policy),
-        flags,
+        flags: headers.flags | found.flags(),
         shard: shard::shard(headers, &found),
         flow: shard::flow(headers),
         network: headers.network,
@@ -247,13 +249,13 @@ fn verdict<P: Packet + ?Sized>(packet: &P, headers: &Headers, found: &Consoles, 
     if excludes_a_port(headers, policy) {
         return Verdict::Ignore(Cause::ExcludedPort);
     }
-    if found.excluded {
+    if found.has(Consoles::EXCLUDED) {
         return Verdict::Ignore(Cause::ExcludedPrefix);
     }
     if config.has(config::flag::DISCOVERY) && headers.is_discovery() {
         return Verdict::Capture(Class::Discovery);
     }
-    let class = if found.any() {
+    let class = if found.has(Consoles::ANY) {
         Class::Console
     } else if config.has(config::flag::CAPTURE_ALL) {
         Class::Other
@@ -287,50 +289,49 @@ fn is_shunted<P: Packet + ?Sized>(packet: &P, headers: &Headers, policy: &impl P
 }
 
 /// Which of a frame's two sides are consoles, and by what.
-struct Consoles {
-    by_mac: Sides,
-    by_address: Sides,
-    /// An address of either side is excluded.
-    excluded: bool,
-}
-
-struct Sides {
-    source: bool,
-    destination: bool,
-}
+struct Consoles(u64);
 
 impl Consoles {
+    const FROM_MAC: u64 = 1;
+    const TO_MAC: u64 = 2;
+    const FROM_ADDRESS: u64 = 4;
+    const TO_ADDRESS: u64 = 8;
+    const ANY: u64 = 15;
+    /// An address of either side is excluded.
+    const EXCLUDED: u64 = 16;
+
     #[inline(always)]
-    fn find(headers: &Headers, policy: &impl Policy) -> Self {
+    fn find<P: Packet + ?Sized>(packet: &P, headers: &Headers, policy: &impl Policy) -> Self {
         let config = policy.config();
-        let by_mac = if headers.has_macs && config.has(config::flag::ANY_MAC) {
-            Sides {
-                source: is_console_mac(headers.source_mac, policy),
-                destination: is_console_mac(headers.destination_mac, policy),
-            }
-        } else {
-            Sides { source: false, destination: false }
-        };
-        let (source, destination) = if headers.flags & flag::IPV4 != 0 && config.has(config::flag::PREFIXES_4) {
+        let mut found = 0;
+        if headers.has_macs && config.has(config::flag::ANY_MAC) {
+            found |= is_console_mac(headers.source_mac, policy) as u64;
+            found |= (is_console_mac(headers.destination_mac, policy) as u64) << 1;
+        }
+        let (from, to) = if headers.flags & flag::IPV4 != 0 && config.has(config::flag::PREFIXES_4) {
             (policy.prefix_v4(headers.source.low as u32), policy.prefix_v4(headers.destination.low as u32))
         } else if headers.flags & flag::IPV6 != 0 && config.has(config::flag::PREFIXES_6) {
             (policy.prefix_v6(headers.source), policy.prefix_v6(headers.destination))
         } else {
             (0, 0)
         };
-        Self {
-            by_mac,
-            by_address: Sides {
-                source: source & prefix::CONSOLE != 0,
-                destination: destination & prefix::CONSOLE != 0,
-            },
-            excluded: (source | destination) & prefix::EXCLUDED != 0,
-        }
+        found |= ((from & prefix::CONSOLE) as u64) << 2;
+        found |= ((to & prefix::CONSOLE) as u64) << 3;
+        found |= (((from | to) & prefix::EXCLUDED) as u64) << 3;
+        Self(packet.forget(found))
     }
 
     #[inline(always)]
-    fn any(&self) -> bool {
-        self.by_mac.source || self.by_mac.destination || self.by_address.source || self.by_address.destination
+    fn has(&self, bits: u64) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// The flags that tell who is a console.
+    #[inline(always)]
+    fn flags(&self) -> u16 {
+        let from = (self.0 | self.0 >> 2) as u16 & 1;
+        let to = (self.0 >> 1 | self.0 >> 3) as u16 & 1;
+        (from * flag::FROM_CONSOLE) | (to * flag::TO_CONSOLE)
     }
 }
 

@@ -4,6 +4,7 @@
 //! cross to a worker without being copied and its buffer still returns to the thread that owns it. Whoever holds a
 //! token reads its bytes through a [`View`], a cheap handle every worker has its own clone of.
 
+pub mod policy;
 pub mod xdp;
 
 use std::time::Duration;

@@ -19,7 +19,7 @@ use crate::config::Address;
 #[inline(always)]
 pub(super) fn shard(headers: &Headers, found: &Consoles) -> u32 {
     let (from, to) = (headers.source_mac, headers.destination_mac);
-    match (found.by_mac.source, found.by_mac.destination) {
+    match (found.has(Consoles::FROM_MAC), found.has(Consoles::TO_MAC)) {
         (true, true) => return fold(mix(from.min(to))),
         (true, false) => return fold(mix(from)),
         (false, true) => return fold(mix(to)),
@@ -37,7 +37,7 @@ pub(super) fn shard(headers: &Headers, found: &Consoles) -> u32 {
 #[inline(always)]
 fn by_address(headers: &Headers, found: &Consoles) -> u64 {
     let (from, to) = (headers.source, headers.destination);
-    match (found.by_address.source, found.by_address.destination) {
+    match (found.has(Consoles::FROM_ADDRESS), found.has(Consoles::TO_ADDRESS)) {
         (true, true) => return hash(from.min(to)),
         (true, false) => return hash(from),
         (false, true) => return hash(to),

@@ -82,7 +82,8 @@ impl Headers {
             ether_type = inner;
             offset += VLAN;
         }
-        headers.walk_network(packet, ether_type, offset);
+        headers.walk_network(packet, ether_type, packet.forget(offset as u64) as usize);
+        headers.forget(packet);
         Some(headers)
     }
 
@@ -136,11 +137,7 @@ impl Headers {
         if fragment & 0x3fff != 0 {
             self.flags |= flag::FRAGMENT;
         }
-        if header > self.ip_bytes as usize {
-            return None;
-        }
-        let transport = offset + header;
-        self.reach_transport(packet, transport, fragment & 0x1fff != 0, self.ip_bytes as usize - header)
+        self.reach_transport(packet, packet.forget((offset + header) as u64) as usize, fragment & 0x1fff != 0)
     }
 
     /// RFC 8200 section 3. `None`: cut short or impossible.
@@ -166,63 +163,85 @@ impl Headers {
     fn walk_extensions<P: Packet + ?Sized>(&mut self, packet: &P, start: usize, first: u8) -> Option<()> {
         let mut at = start;
         let mut protocol = first;
-        let mut later_fragment = false;
-        for _ in 0..MAX_EXTENSIONS {
-            if !matches!(protocol, HOP_BY_HOP | ROUTING | DESTINATION | FRAGMENT | AUTHENTICATION) || later_fragment {
+        for walked in 0..=MAX_EXTENSIONS {
+            at = packet.forget(at as u64) as usize;
+            protocol = packet.forget(protocol as u64) as u8;
+            self.protocol = protocol;
+            self.end = at as u16;
+            if !matches!(protocol, HOP_BY_HOP | ROUTING | DESTINATION | FRAGMENT | AUTHENTICATION) {
+                return self.reach_transport(packet, at, false);
+            }
+            if walked == MAX_EXTENSIONS {
                 break;
             }
             let [next_length, field] = read::<2, P>(packet, at)?;
+            let next = (next_length >> 8) as u8;
             let units = (next_length & 0xff) as usize;
             at += match protocol {
                 FRAGMENT => {
                     // Offset in the upper 13 bits, "more fragments" in the lowest. An atomic fragment (RFC 6946) has
                     // neither and is a whole packet.
                     self.flags |= if field & 0xfff9 != 0 { flag::FRAGMENT } else { 0 };
-                    later_fragment = field & 0xfff8 != 0;
+                    if field & 0xfff8 != 0 {
+                        self.protocol = next;
+                        return self.reach_transport(packet, at + 8, true);
+                    }
                     8
                 }
                 AUTHENTICATION => (units + 2) * 4,
                 _ => (units + 1) * 8,
             };
-            protocol = (next_length >> 8) as u8;
-            self.end = at as u16;
+            protocol = next;
         }
-        self.protocol = protocol;
-        if matches!(protocol, HOP_BY_HOP | ROUTING | DESTINATION | FRAGMENT | AUTHENTICATION) && !later_fragment {
-            return None;
-        }
-        let left = (self.ip_bytes as usize).checked_sub(40 + at - start)?;
-        self.reach_transport(packet, at, later_fragment, left)
+        None
     }
 
-    /// Notes where the transport begins and reads its ports, unless they are in another fragment. `left`: how much the
-    /// IP header says is there; what follows is Ethernet padding.
+    /// Notes where the transport begins and reads its ports, unless they are in another fragment (`later`).
     #[inline(always)]
-    fn reach_transport<P: Packet + ?Sized>(&mut self, packet: &P, at: usize, later: bool, left: usize) -> Option<()> {
+    fn reach_transport<P: Packet + ?Sized>(&mut self, packet: &P, at: usize, later: bool) -> Option<()> {
         self.transport = at as u16;
         self.end = at as u16;
         if later {
             return Some(());
         }
-        let (source, destination, length) = match self.protocol {
+        let (source, destination, least, length) = match self.protocol {
             UDP => {
                 let [source, destination, ..] = read::<4, P>(packet, at)?;
-                (source, destination, 8)
+                (source, destination, 8, 8)
             }
             TCP => {
                 let [source, destination, _, _, _, _, offset_flags, ..] = read::<10, P>(packet, at)?;
-                (source, destination, (offset_flags >> 12) as usize * 4)
+                (source, destination, 20, (offset_flags >> 12) as u32 * 4)
             }
             _ => return Some(()),
         };
-        if left < if self.protocol == UDP { 8 } else { 20 } {
+        // What the IP header does not count is Ethernet padding.
+        if self.ip_bytes + (self.network as u32) < at as u32 + least || length < least {
             return None;
         }
         self.flags |= flag::PORTS;
         self.source_port = source;
         self.destination_port = destination;
-        self.end = (at + length) as u16;
-        (length >= 8).then_some(())
+        self.end = (at as u32 + length) as u16;
+        Some(())
+    }
+
+    /// Here all paths of the walk meet.
+    #[inline(always)]
+    fn forget<P: Packet + ?Sized>(&mut self, packet: &P) {
+        self.flags = packet.forget(self.flags as u64) as u16;
+        self.ether_type = packet.forget(self.ether_type as u64) as u16;
+        self.protocol = packet.forget(self.protocol as u64) as u8;
+        self.network = packet.forget(self.network as u64) as u8;
+        self.transport = packet.forget(self.transport as u64) as u16;
+        self.end = packet.forget(self.end as u64) as u16;
+        self.ip_bytes = packet.forget(self.ip_bytes as u64) as u32;
+        self.source.high = packet.forget(self.source.high);
+        self.source.low = packet.forget(self.source.low);
+        self.destination.high = packet.forget(self.destination.high);
+        self.destination.low = packet.forget(self.destination.low);
+        self.source_port = packet.forget(self.source_port as u64) as u16;
+        self.destination_port = packet.forget(self.destination_port as u64) as u16;
     }
 
     #[inline(always)]

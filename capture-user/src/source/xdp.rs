@@ -1,7 +1,8 @@
-//! The AF_XDP source.
+//! AF_XDP: the program in the driver that picks frames, and the rings that bring them here.
 
 mod clock;
 pub mod link;
+pub mod program;
 mod receive;
 pub mod ring;
 pub mod socket;
