@@ -152,11 +152,6 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Bytes of the frame.
-    pub fn length(&self) -> u32 {
-        self.parts().map(|(_, length)| u32::from(length)).sum()
-    }
-
     fn parts(&self) -> impl Iterator<Item = (u32, u16)> {
         self.addresses.iter().copied().zip(self.lengths.iter().copied()).take(usize::from(self.count))
     }
@@ -250,11 +245,6 @@ impl Pool {
         self.free.len() as u32
     }
 
-    /// Chunks in the kernel's hands.
-    pub fn lent(&self) -> u32 {
-        self.lent_count
-    }
-
     /// Chunks that frames own.
     pub fn outstanding(&self) -> u32 {
         self.umem.chunks - self.lent_count - self.free()
@@ -297,6 +287,10 @@ mod tests {
         Umem::new(Box::new(Heap::new((chunks * CHUNK) as usize)), chunks, CHUNK, false)
     }
 
+    fn length(frame: &Chunks) -> u32 {
+        frame.parts().map(|(_, length)| u32::from(length)).sum()
+    }
+
     fn descriptor(addr: u64, len: u32) -> XdpDesc {
         XdpDesc { addr, len, options: XdpDescOptions::empty() }
     }
@@ -316,7 +310,7 @@ mod tests {
         assert_eq!(umem.before::<257>(&frame), None);
         *pool.before_mut::<4>(&mut frame).unwrap() = *b"done";
         assert_eq!(umem.before::<4>(&frame), Some(b"done"));
-        assert_eq!((frame.length(), pool.outstanding(), pool.lent()), (11, 2, 0));
+        assert_eq!((length(&frame), pool.outstanding(), pool.lent_count), (11, 2, 0));
         pool.reclaim(frame);
         assert_eq!(pool.outstanding(), 0);
     }
@@ -329,7 +323,7 @@ mod tests {
         for addr in [lent + u64::from(CHUNK), u64::from(4 * CHUNK), u64::from(u32::MAX), 1 << 32, u64::MAX] {
             assert_eq!(pool.accept(&descriptor(addr, 60), &mut frame), Err(Refused::Foreign), "{addr}");
         }
-        assert_eq!((pool.lent(), pool.outstanding(), frame.length()), (1, 0, 0));
+        assert_eq!((pool.lent_count, pool.outstanding(), length(&frame)), (1, 0, 0));
         pool.accept(&descriptor(lent, 60), &mut frame).unwrap();
         assert_eq!(pool.accept(&descriptor(lent, 60), &mut frame), Err(Refused::Foreign), "delivered twice");
         pool.reclaim(frame);
@@ -342,7 +336,7 @@ mod tests {
         for len in [CHUNK - 255, CHUNK + 1, u32::MAX, 65536 + 60] {
             let addr = pool.lend().unwrap() + 256;
             assert_eq!(pool.accept(&descriptor(addr, len), &mut frame), Err(Refused::Unusable), "{len}");
-            assert_eq!((pool.lent(), pool.outstanding()), (0, 0));
+            assert_eq!((pool.lent_count, pool.outstanding()), (0, 0));
         }
         let addr = pool.lend().unwrap() + 256;
         pool.accept(&descriptor(addr, CHUNK - 256), &mut frame).unwrap();
@@ -414,14 +408,14 @@ mod tests {
                     }
                 }
                 let owned: u32 = frames.iter().map(|frame| u32::from(frame.count)).sum();
-                prop_assert_eq!((pool.lent() as usize, pool.outstanding()), (lent.len(), owned));
+                prop_assert_eq!((pool.lent_count as usize, pool.outstanding()), (lent.len(), owned));
                 let mut places: Vec<u32> = frames.iter().flat_map(Chunks::parts).map(|(a, _)| a / CHUNK).collect();
                 places.extend(lent.iter().map(|&a| a as u32 / CHUNK));
                 places.extend(&pool.free);
                 places.sort_unstable();
                 prop_assert_eq!(places, (0..CHUNKS).collect::<Vec<_>>());
                 for frame in &frames {
-                    prop_assert_eq!(umem.pieces(frame).map(<[u8]>::len).sum::<usize>(), frame.length() as usize);
+                    prop_assert_eq!(umem.pieces(frame).map(<[u8]>::len).sum::<usize>(), length(frame) as usize);
                 }
             }
         }
