@@ -130,7 +130,7 @@ impl Control {
 
     fn publish_tally(&self, before: &mut Tally, now: Tally) {
         let Ok(mut published) = self.published.lock() else { return };
-        published.tally = published.tally.plus(&now.minus(before));
+        published.tally = published.tally + (now - *before);
         *before = now;
     }
 }
