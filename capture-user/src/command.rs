@@ -1,5 +1,8 @@
 //! The commands, each from its options to its exit code.
 
+mod capture;
+mod frames;
+mod logger;
 mod read;
 mod session;
 mod signals;
@@ -46,6 +49,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<Outcome> {
     match command {
+        Command::Capture(options) => capture::run(&options),
         Command::Read(options) => read::run(&options),
         Command::Completions { shell } => {
             Cli::print_completions(shell);

@@ -4,5 +4,8 @@ mod cli;
 mod command;
 
 fn main() -> std::process::ExitCode {
-    command::run(cli::Cli::from_environment())
+    match cli::Cli::from_environment() {
+        Ok(cli) => command::run(cli),
+        Err(error) => error.exit(),
+    }
 }

@@ -8,6 +8,7 @@ mod buffers;
 pub mod packet;
 pub mod pcap;
 pub mod policy;
+pub mod route;
 pub mod xdp;
 
 use std::ops::{Add, Sub};
