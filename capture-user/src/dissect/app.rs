@@ -8,6 +8,7 @@ mod output;
 mod people;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tls;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +20,7 @@ pub use people::People;
 use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
-pub static PROTOCOLS: &[&Protocol] = &[];
+pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL];
 
 /// How one application protocol is recognised and read.
 pub struct Protocol {
