@@ -4,6 +4,7 @@
 //! [`Conversation`], the state of one flow that speaks it. To add one, write the file, declare its `mod` and list it
 //! in [`PROTOCOLS`]; nothing else changes, because what it finds leaves as [`Facts`], which every output prints.
 
+mod dtls;
 mod output;
 mod people;
 #[cfg(test)]
@@ -20,7 +21,7 @@ pub use people::People;
 use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
-pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &dtls::PROTOCOL];
 
 /// How one application protocol is recognised and read.
 pub struct Protocol {
