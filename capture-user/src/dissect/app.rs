@@ -7,6 +7,7 @@
 mod dtls;
 mod output;
 mod people;
+mod quic;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tls;
@@ -21,7 +22,7 @@ pub use people::People;
 use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
-pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &dtls::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &dtls::PROTOCOL, &quic::PROTOCOL];
 
 /// How one application protocol is recognised and read.
 pub struct Protocol {
