@@ -207,3 +207,179 @@ fn summary(bytes: &[u8], line: &mut String) {
         items.push(&item);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::dissect::app::Direction::{In, Out};
+    use crate::dissect::app::testing::{self, converse, mistreat};
+    use crate::dissect::app::tls::samples::Hello;
+
+    const ID: &[u8] = &[0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
+    const SERVERS_ID: &[u8] = &[9; 12];
+    const V2: u32 = 0x6b33_43cf;
+
+    /// A number in two bytes.
+    fn two(value: usize) -> [u8; 2] {
+        (0x4000 | u16::try_from(value).expect("a short length")).to_be_bytes()
+    }
+
+    fn crypto(offset: usize, data: &[u8]) -> Vec<u8> {
+        [&[6][..], &two(offset), &two(data.len()), data].concat()
+    }
+
+    /// An Initial packet to `destination`, protected with the keys that `keys_of` gives.
+    fn initial(version: u32, keys_of: &[u8], destination: &[u8], number: u32, frames: &[u8]) -> Vec<u8> {
+        let rules = version::rules(version).expect("a known version");
+        let mut frames = frames.to_vec();
+        frames.resize(frames.len().max(40), 0);
+        let id = |id: &[u8]| [&[id.len() as u8][..], id].concat();
+        let first = 0xc3 | rules.initial << 4;
+        let length = two(4 + frames.len() + 16);
+        let token = [3, 1, 2, 3];
+        let header = [
+            &[first][..],
+            &version.to_be_bytes(),
+            &id(destination),
+            &id(b"me"),
+            &token,
+            &length,
+            &number.to_be_bytes(),
+        ];
+        Keys::client(rules, keys_of).expect("keys").seal(&header.concat(), &frames)
+    }
+
+    fn hello() -> Vec<u8> {
+        Hello::modern("game.example").message()
+    }
+
+    fn told(payloads: &[(Direction, &[u8])]) -> Value {
+        let out = converse(&PROTOCOL, payloads);
+        assert_eq!(out.label.app, Some("quic"));
+        let [event] = &out.events[..] else { panic!("one record, not {:?}", out.events) };
+        assert_eq!(event.kind, "quic");
+        testing::json(event)
+    }
+
+    #[test]
+    fn a_hello_gives_everything() {
+        for (version, name) in
+            [(1, "1"), (V2, "2"), (0xff00_001d, "draft-29"), (0xff00_001b, "draft-27"), (0xff00_0022, "draft-34")]
+        {
+            let packet = initial(version, ID, ID, 0, &crypto(0, &hello()));
+            assert_eq!(testing::probe(&PROTOCOL, &packet), Probe::Yes);
+            let facts = told(&[(Out, &packet)]);
+            assert_eq!(facts["version"], name);
+            assert_eq!(facts["sni"], "game.example");
+            assert_eq!(facts["alpn"], json!(["h2", "http/1.1"]));
+            assert!(facts["ja4"].as_str().is_some_and(|ja4| ja4.starts_with("q13d0306h2_")));
+            assert_eq!(facts["ja3"].as_str().map(str::len), Some(32));
+        }
+        let out = converse(&PROTOCOL, &[(Out, &initial(1, ID, ID, 0, &crypto(0, &hello())))]);
+        assert_eq!((out.label.host.as_deref(), out.label.host_from), (Some("game.example"), Some(HostFrom::Sni)));
+    }
+
+    #[test]
+    fn a_hello_may_come_in_pieces_in_any_order() {
+        let hello = hello();
+        let (start, end) = hello.split_at(100);
+        let whole = told(&[(Out, &initial(1, ID, ID, 0, &crypto(0, &hello)))]);
+        let shuffled =
+            [&crypto(60, &hello[60..])[..], &[1, 0, 0], &crypto(0, &hello[..30]), &crypto(20, &hello[20..70])].concat();
+        assert_eq!(told(&[(Out, &initial(1, ID, ID, 7, &shuffled))]), whole);
+        let first = initial(1, ID, ID, 0, &crypto(100, end));
+        let answer = initial(1, b"anything", b"me", 0, &[2, 0, 0, 0, 0]);
+        // By now the client calls the server as the server does, and keeps the keys.
+        let second = initial(1, ID, SERVERS_ID, 1, &crypto(0, start));
+        assert_eq!(told(&[(Out, &first), (In, &answer), (Out, &second)]), whole);
+        let coalesced = [&initial(1, ID, ID, 0, &crypto(100, end))[..], &second].concat();
+        assert_eq!(told(&[(Out, &coalesced)]), whole);
+    }
+
+    #[test]
+    fn a_retry_or_another_version_brings_new_keys() {
+        let hello = hello();
+        let (start, end) = hello.split_at(100);
+        let first = initial(1, ID, ID, 0, &crypto(0, &[0xee; 100]));
+        let retry = [&[0xf0, 0, 0, 0, 1, 2][..], b"me", &[12], SERVERS_ID, &[7; 20]].concat();
+        let again = initial(1, SERVERS_ID, SERVERS_ID, 1, &crypto(0, start));
+        let rest = initial(1, SERVERS_ID, SERVERS_ID, 2, &crypto(100, end));
+        assert_eq!(told(&[(Out, &first), (In, &retry), (Out, &again), (Out, &rest)])["sni"], "game.example");
+        let negotiation = [&[0x80, 0, 0, 0, 0, 2][..], b"me", &[8], ID, &V2.to_be_bytes()].concat();
+        let other = initial(V2, ID, ID, 0, &crypto(0, &hello));
+        let facts = told(&[(Out, &first), (In, &negotiation), (Out, &other)]);
+        assert_eq!((&facts["version"], &facts["sni"]), (&json!("2"), &json!("game.example")));
+    }
+
+    #[test]
+    fn what_cannot_be_opened_tells_the_version_alone() {
+        let mut damaged = initial(1, ID, ID, 0, &crypto(0, &hello()));
+        let last = damaged.len() - 1;
+        damaged[last] ^= 1;
+        assert_eq!(told(&[(Out, &damaged)]), json!({"version": "1"}));
+        let later = initial(1, ID, SERVERS_ID, 3, &crypto(0, &hello()));
+        assert_eq!(told(&[(Out, &later)]), json!({"version": "1"}));
+        let mut unknown = [&[0xc0][..], &0x1a2a_3a4a_u32.to_be_bytes(), &[8], ID, &[0]].concat();
+        unknown.resize(1200, 0);
+        assert_eq!(testing::probe(&PROTOCOL, &unknown), Probe::Yes);
+        assert_eq!(told(&[(Out, &unknown)]), json!({"version": "0x1a2a3a4a"}));
+    }
+
+    #[test]
+    fn it_is_not_read_for_ever() {
+        let endless = initial(1, ID, ID, 0, &crypto(1, &[5; 30]));
+        let (mut connection, mut out) = (Quic::default(), Output::default());
+        let patience = (0..=MAX_DATAGRAMS)
+            .take_while(|_| connection.read(&testing::segment(&PROTOCOL, 0, Out, &endless), &mut out) != Step::Done);
+        assert_eq!(patience.count() + 1, MAX_DATAGRAMS as usize);
+        assert_eq!(out.events.len(), 1);
+        connection.end(Timestamp::default(), &mut out);
+        assert_eq!(out.events.len(), 1);
+    }
+
+    #[test]
+    fn other_protocols_are_not_quic() {
+        let rtp = [0x80, 0x60, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2];
+        let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[5; 12]].concat();
+        let dns = [0xc0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        let cut = &initial(1, ID, ID, 0, &crypto(0, &hello()))[..60];
+        for bytes in [&rtp[..], &stun, &dns, b"", &[0xff; 1300], cut, &[0x40; 1200]] {
+            assert_eq!(testing::probe(&PROTOCOL, bytes), Probe::No, "{bytes:02x?}");
+        }
+        let mut snapped = testing::segment(&PROTOCOL, 0, Out, cut);
+        snapped.length = 1200;
+        assert_eq!(probe(&snapped), Probe::Yes);
+    }
+
+    #[test]
+    fn a_packet_list_shows_connection_identifiers() {
+        let check = |bytes: &[u8], expected: &str| {
+            let mut line = String::new();
+            summary(bytes, &mut line);
+            assert_eq!(line, expected);
+        };
+        let packet = initial(1, ID, ID, 0, &crypto(0, &hello()));
+        let mut handshake = packet.clone();
+        handshake[0] = 0xe0;
+        check(&packet, "Initial, DCID=8394c8f03e515708, SCID=6d65");
+        check(
+            &[&packet[..], &packet].concat(),
+            "Initial, DCID=8394c8f03e515708, SCID=6d65, Initial, DCID=8394c8f03e515708, SCID=6d65",
+        );
+        check(&handshake, "Handshake, DCID=8394c8f03e515708, SCID=6d65");
+        check(&[0x45; 30], "Protected Payload");
+        check(&[0; 30], "");
+    }
+
+    #[test]
+    fn damage_is_survived() {
+        let hello = hello();
+        let first = initial(1, ID, ID, 0, &crypto(100, &hello[100..]));
+        let retry = [&[0xf0, 0, 0, 0, 1, 2][..], b"me", &[12], SERVERS_ID, &[7; 20]].concat();
+        let negotiation = [&[0x80, 0, 0, 0, 0, 2][..], b"me", &[8], ID, &V2.to_be_bytes()].concat();
+        let second = initial(1, ID, SERVERS_ID, 1, &crypto(0, &hello[..100]));
+        mistreat(&PROTOCOL, &[(Out, &first), (In, &retry), (In, &negotiation), (Out, &second)]);
+    }
+}
