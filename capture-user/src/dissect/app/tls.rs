@@ -3,6 +3,8 @@
 //! A handshake is read until what follows is encrypted or of no interest; then the flow goes by unread. Of a flow that
 //! began before the capture, records that follow each other without a gap are enough to say that it is TLS.
 
+#[cfg(test)]
+mod captures;
 mod certificate;
 pub(super) mod fingerprint;
 pub(super) mod handshake;

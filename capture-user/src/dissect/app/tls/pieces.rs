@@ -43,7 +43,7 @@ impl Pieces {
         let end = offset + piece.len();
         let mut from = offset;
         let overlapping = self.have.iter().filter(|stretch| stretch.end > offset && stretch.start < end);
-        for stretch in overlapping.cloned().chain([end..end]) {
+        for stretch in overlapping.cloned().chain(std::iter::once(end..end)) {
             if let Some(hole) = self.bytes.get_mut(from..stretch.start)
                 && let Some(new) = piece.get(from - offset..stretch.start - offset)
             {
