@@ -7,11 +7,11 @@ mod flight;
 
 use flight::{Flight, Fragment};
 
-use super::tls::content;
 use super::tls::fingerprint::Carrier;
 use super::tls::handshake::{Handshake, Progress, kind};
 use super::tls::hello::ClientHello;
 use super::tls::packet_list::{Items, content_name, message_name};
+use super::tls::record::content;
 use super::tls::wire::Reader;
 use super::{Conversation, Output, Over, Probe, Protocol, Segment, Step};
 use crate::time::Timestamp;

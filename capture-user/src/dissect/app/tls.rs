@@ -12,6 +12,7 @@ pub(super) mod hello;
 mod names;
 pub(super) mod packet_list;
 pub(super) mod pieces;
+pub(super) mod record;
 #[cfg(test)]
 pub(super) mod samples;
 pub(super) mod wire;
@@ -23,6 +24,7 @@ use fingerprint::Carrier;
 use handshake::{Handshake, Progress, kind};
 use hello::ClientHello;
 use packet_list::{Items, content_name, message_name};
+use record::{Record, Unread, content};
 use wire::Reader;
 
 use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
@@ -38,64 +40,10 @@ pub static PROTOCOL: Protocol = Protocol {
     summary,
 };
 
-/// Content types (RFC 8446 section 5.1).
-pub(super) mod content {
-    pub const CHANGE_CIPHER_SPEC: u8 = 20;
-    pub const ALERT: u8 = 21;
-    pub const HANDSHAKE: u8 = 22;
-    pub const APPLICATION_DATA: u8 = 23;
-    pub const HEARTBEAT: u8 = 24;
-}
-
-/// The longest fragment that any version allows, in bytes (RFC 5246 section 6.2.3).
-pub(super) const MAX_FRAGMENT: usize = (1 << 14) + 2048;
 /// The longest handshake message that is put together, in bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
 /// Records of one direction that are read in the hope of a handshake's end; its other half may not be captured.
 const MAX_RECORDS: u32 = 256;
-
-/// The header of a record, and as much of its fragment as there is.
-#[derive(Clone, Copy, Debug)]
-struct Record<'a> {
-    content: u8,
-    fragment: &'a [u8],
-    /// Whether `fragment` is all of it.
-    whole: bool,
-}
-
-impl<'a> Record<'a> {
-    /// Reads the next record, even if its end is not there yet.
-    fn next(reader: &mut Reader<'a>) -> Result<Self, Unread> {
-        let Some(&[content, major, minor, high, low]) = reader.rest().first_chunk() else {
-            return if could_begin(reader.rest()) { Err(Unread::Incomplete) } else { Err(Unread::Foreign) };
-        };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        if !is_content(content) || major != 3 || minor > 4 || length > MAX_FRAGMENT {
-            return Err(Unread::Foreign);
-        }
-        reader.array::<5>();
-        let whole = reader.rest().len() >= length;
-        let fragment = reader.take(length.min(reader.rest().len())).unwrap_or_default();
-        Ok(Self { content, fragment, whole })
-    }
-}
-
-/// Why there is no record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unread {
-    /// The header's end is not there yet.
-    Incomplete,
-    /// These bytes begin none.
-    Foreign,
-}
-
-const fn is_content(content: u8) -> bool {
-    matches!(content, content::CHANGE_CIPHER_SPEC..=content::HEARTBEAT)
-}
-
-fn could_begin(bytes: &[u8]) -> bool {
-    bytes.first().is_none_or(|content| is_content(*content)) && bytes.get(1).is_none_or(|major| *major == 3)
-}
 
 fn probe(segment: &Segment<'_>) -> Probe {
     let mut reader = Reader::new(segment.bytes);
@@ -369,7 +317,7 @@ mod tests {
         let mut retry = server_record(0x0303, &[7; 32], &[(43, vec![3, 4])]);
         retry[11..43]
             .copy_from_slice(&samples::unhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"));
-        let answer = server_record(0x0303, &[7; 32], &[(43, vec![3, 4])]);
+        let answer = server_record(0x0303, &[7; 32], &[(43, vec![3, 4]), (41, vec![0, 0])]);
         let facts = told(&[
             (Out, &hello_record(&first)),
             (Out, &CHANGE_CIPHER_SPEC),
@@ -379,10 +327,7 @@ mod tests {
             (Out, &hello_record(&second)),
             (In, &answer),
         ]);
-        assert_eq!(
-            (&facts["version"], &facts["cipher"]),
-            (&json!("TLS 1.3"), &json!("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"))
-        );
+        assert_eq!((&facts["version"], &facts["resumed"]), (&json!("TLS 1.3"), &json!(true)));
         assert_eq!(facts["ja4"], told(&[(Out, &hello_record(&first))])["ja4"]);
     }
 

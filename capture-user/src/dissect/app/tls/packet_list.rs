@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::content;
 use super::handshake::kind;
 use super::hello::ClientHello;
+use super::record::content;
 
 /// A list that is appended to a line, its items separated by commas.
 #[derive(Debug)]
