@@ -22,7 +22,7 @@ pub use application::{Application, Surroundings};
 pub use community_id::CommunityId;
 pub use key::{Key, Protocol};
 pub use shape::{Shape, Summary};
-pub use table::{Counters, Table};
+pub use table::Table;
 pub use tcp::Connection;
 
 use crate::dissect::app::Direction;

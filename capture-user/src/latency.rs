@@ -142,21 +142,20 @@ impl Default for Stopwatch {
 }
 
 impl Stopwatch {
-    /// A reading that [`Stopwatch::since`] understands; comparable between threads.
+    /// A reading of the counter; comparable between threads.
     pub fn reading(&self) -> u64 {
         self.clock.raw()
     }
 
-    /// Nanoseconds since a reading, and begins the next lap.
-    pub fn since(&mut self, reading: u64) -> u64 {
-        self.last = self.clock.raw();
-        self.clock.delta_as_nanos(reading, self.last)
+    /// Nanoseconds since the last lap ended; begins the next.
+    pub fn lap(&mut self) -> u64 {
+        let last = std::mem::replace(&mut self.last, self.clock.raw());
+        self.clock.delta_as_nanos(last, self.last)
     }
 
-    /// Nanoseconds since the last lap ended.
-    pub fn lap(&mut self) -> u64 {
-        let last = self.last;
-        self.since(last)
+    /// Nanoseconds from a reading to the end of the last lap.
+    pub fn until_lap(&self, reading: u64) -> u64 {
+        self.clock.delta_as_nanos(reading, self.last)
     }
 }
 

@@ -28,6 +28,10 @@ pub struct Ledger {
     pub delivered: u64,
     /// Taken, but not readable.
     pub bad_descriptors: u64,
+    /// Taken after the frame limit was reached, and not read.
+    pub past_limit: u64,
+    /// Taken, but not what the filter expression asks for.
+    pub unwanted: u64,
     /// Lost because a worker's queue was full.
     pub worker_queue_drops: u64,
     /// Dissected.
@@ -50,17 +54,39 @@ pub struct Ledger {
     pub flows_evicted: u64,
 }
 
-/// What one worker has to account for.
+/// What the pipeline's threads have to account for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     /// Frames dissected.
     pub dissected: u64,
     /// Second copies among them.
     pub duplicates: u64,
-    /// Frames that found this worker's queue full.
+    /// Frames that found a worker's queue full.
     pub queue_drops: u64,
+    /// Frames taken after the limit was reached.
+    pub past_limit: u64,
+    /// Frames that the filter expression does not ask for.
+    pub unwanted: u64,
+    /// Frames to be written to a capture file.
+    pub frames_to_write: u64,
+    /// Frames that were not handed to its writer.
+    pub write_drops: u64,
     /// Flows that ended early because the flow table was full.
     pub flows_evicted: u64,
+}
+
+impl Work {
+    /// Adds what another thread has to account for.
+    pub fn add(&mut self, other: &Self) {
+        self.dissected += other.dissected;
+        self.duplicates += other.duplicates;
+        self.queue_drops += other.queue_drops;
+        self.past_limit += other.past_limit;
+        self.unwanted += other.unwanted;
+        self.frames_to_write += other.frames_to_write;
+        self.write_drops += other.write_drops;
+        self.flows_evicted += other.flows_evicted;
+    }
 }
 
 impl Ledger {
@@ -78,9 +104,13 @@ impl Ledger {
         self.bad_descriptors += tally.bad_descriptors;
     }
 
-    /// Adds what a worker has to account for.
+    /// Adds what the pipeline's threads have to account for.
     pub fn add_work(&mut self, work: &Work) {
         self.worker_queue_drops += work.queue_drops;
+        self.past_limit += work.past_limit;
+        self.unwanted += work.unwanted;
+        self.frames_to_write += work.frames_to_write;
+        self.write_drops += work.write_drops;
         self.dissected += work.dissected;
         self.duplicates += work.duplicates;
         self.flows_evicted += work.flows_evicted;
@@ -105,9 +135,9 @@ impl Ledger {
                 self.delivered + self.rx_dropped + self.rx_ring_full,
             ),
             (
-                "delivered = dissected + worker_queue_drops + bad_descriptors",
+                "delivered = dissected + worker_queue_drops + bad_descriptors + past_limit + unwanted",
                 self.delivered,
-                self.dissected + self.worker_queue_drops + self.bad_descriptors,
+                self.dissected + self.worker_queue_drops + self.bad_descriptors + self.past_limit + self.unwanted,
             ),
             ("records = records_written + sink_drops", self.records, self.records_written + self.sink_drops),
             (

@@ -1,9 +1,13 @@
 //! Where records go. An output knows [`Record`] and nothing else; each format is one file.
 
 pub mod ndjson;
+pub mod pcapng;
 pub mod text;
+mod writers;
 
 use std::io;
+
+pub use writers::{Account, Failure, Outlet, Writers};
 
 use crate::record::Record;
 

@@ -60,7 +60,6 @@ impl Shard {
         if self.packets {
             self.tell_packet(&packet, frame, application);
         }
-        latency.record(Stage::Emit, watch.lap());
     }
 
     /// Time has passed without a frame (live), or with frames for others only.
@@ -73,7 +72,7 @@ impl Shard {
     pub fn finish(&mut self, clock: Timestamp) {
         let Self { flows, around, records, .. } = self;
         flows.finish(clock, &mut |flow, reason| report(flow, reason, around, records));
-        self.work.flows_evicted = self.flows.counters().evicted;
+        self.work.flows_evicted += self.flows.take_evicted();
     }
 
     fn classify(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) -> Option<&'static str> {
@@ -96,7 +95,7 @@ impl Shard {
         self.swept = clock;
         let Self { flows, around, records, .. } = self;
         flows.expire(&mut |flow, reason| report(flow, reason, around, records));
-        self.work.flows_evicted = self.flows.counters().evicted;
+        self.work.flows_evicted += self.flows.take_evicted();
     }
 
     fn tell_packet(&mut self, packet: &Packet<'_>, frame: &Frame<'_>, application: Option<&'static str>) {

@@ -21,16 +21,7 @@ pub struct Table {
     hasher: DefaultHashBuilder,
     queues: [Queue; 4],
     clock: Timestamp,
-    counters: Counters,
-}
-
-/// What became of a table's flows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Flows that began.
-    pub created: u64,
-    /// Flows that ended because the table was full.
-    pub evicted: u64,
+    evicted: u64,
 }
 
 /// Queues by kind of flow: all flows of one queue have the same idle time.
@@ -88,7 +79,7 @@ impl Table {
             hasher: DefaultHashBuilder::default(),
             queues: Default::default(),
             clock: Timestamp::from_nanos(i64::MIN),
-            counters: Counters::default(),
+            evicted: 0,
         }
     }
 
@@ -102,9 +93,9 @@ impl Table {
         self.index.is_empty()
     }
 
-    /// What became of its flows so far.
-    pub fn counters(&self) -> Counters {
-        self.counters
+    /// Flows that ended because the table was full, since the last call.
+    pub fn take_evicted(&mut self) -> u64 {
+        std::mem::take(&mut self.evicted)
     }
 
     /// Counts a packet in its flow, beginning one where there is none. `reported` is called for flows that end on the
@@ -209,7 +200,6 @@ impl Table {
             _ => queue_of::OTHER,
         };
         self.queues[usize::from(queue)].push(&mut self.flows, index, time.as_nanos(), queue);
-        self.counters.created += 1;
         index
     }
 
@@ -222,7 +212,7 @@ impl Table {
             let Some((flow, index)) = oldest.min_by_key(|(flow, _)| flow.place.joined) else { return };
             let (queue, joined, last) = (flow.place.queue, flow.place.joined, flow.end);
             if attempt == 8 || last.as_nanos() <= joined {
-                self.counters.evicted += 1;
+                self.evicted += 1;
                 return self.end(index, Some(EndReason::Evicted), reported);
             }
             self.requeue(index, queue, last);
