@@ -1,9 +1,10 @@
 //! Real handshakes, from the captures that `PADTAP_PCAPS` names a directory of, against what other tools say of them.
-//! Without that variable these tests skip. The reading of files and streams here is as simple as those captures allow.
+//! Without that variable these tests skip. Streams are put in order here as simply as those captures allow.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,31 +12,8 @@ use crate::dissect::app::{
     Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step, dtls, quic, testing, tls,
 };
 use crate::dissect::{Transport, dissect};
-use crate::source::{Frame, LinkType};
+use crate::source::{Frame, Received, Source, View, pcap};
 use crate::time::Timestamp;
-
-/// Frames of a file: pcap or pcapng, little-endian, Ethernet.
-fn frames(bytes: &[u8]) -> Vec<&[u8]> {
-    let word = |at: usize| -> Option<usize> { Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize) };
-    let mut frames = Vec::new();
-    if word(0) != Some(0x0a0d_0d0a) {
-        let mut at = 24;
-        while let Some(captured) = word(at + 8) {
-            frames.push(&bytes[at + 16..at + 16 + captured]);
-            at += 16 + captured;
-        }
-        return frames;
-    }
-    let mut at = 0;
-    while let (Some(kind), Some(length)) = (word(at), word(at + 4)) {
-        if kind == 6 {
-            let captured = word(at + 20).expect("a whole block");
-            frames.push(&bytes[at + 28..at + 28 + captured]);
-        }
-        at += length;
-    }
-    frames
-}
 
 /// One flow: a conversation from the first payload that looks like it on, and the bytes of a stream in their order.
 #[derive(Default)]
@@ -93,10 +71,13 @@ fn records(name: &str, protocol: &Protocol) -> Option<Vec<(u16, Value)>> {
         eprintln!("skipped: PADTAP_PCAPS does not say where {name} is");
         return None;
     };
-    let bytes = std::fs::read(PathBuf::from(directory).join(name)).expect("the capture is there");
+    let mut file = pcap::open([PathBuf::from(directory).join(name)], |_| Some(0)).expect("the capture is there");
+    let (view, mut tokens, mut scratch) = (file.view(), Vec::new(), Vec::new());
     let mut flows: HashMap<(SocketAddr, SocketAddr), Flow> = HashMap::new();
-    for (index, data) in frames(&bytes).into_iter().enumerate() {
-        read_frame(index, data, protocol, &mut flows);
+    while file.receive(64, Duration::ZERO, &mut tokens).expect("the capture is whole") != Received::End {
+        tokens.iter().for_each(|token| read_frame(&view.frame(token, &mut scratch), protocol, &mut flows));
+        file.recycle(&mut tokens);
+        tokens.clear();
     }
     let mut found = Vec::new();
     for (_, mut flow) in flows {
@@ -110,18 +91,15 @@ fn records(name: &str, protocol: &Protocol) -> Option<Vec<(u16, Value)>> {
     Some(found)
 }
 
-fn read_frame(index: usize, data: &[u8], protocol: &Protocol, flows: &mut HashMap<(SocketAddr, SocketAddr), Flow>) {
-    let time = Timestamp::from_nanos(index as i64);
-    let length = u32::try_from(data.len()).expect("a frame");
-    let frame = Frame { number: index as u64 + 1, time, length, link: LinkType::Ethernet, interface: 0, data };
-    let packet = dissect(&frame);
+fn read_frame(frame: &Frame<'_>, protocol: &Protocol, flows: &mut HashMap<(SocketAddr, SocketAddr), Flow>) {
+    let packet = dissect(frame);
     let (Some((from, to)), Some((from_port, to_port))) = (packet.addresses(), packet.ports()) else { return };
     let (source, destination) = (SocketAddr::new(from, from_port), SocketAddr::new(to, to_port));
     let flow = flows.entry((source.min(destination), source.max(destination))).or_default();
     let direction = if *flow.client.get_or_insert(source) == source { Direction::Out } else { Direction::In };
     let stream = matches!(packet.transport, Transport::Tcp(_));
     let (bytes, length) = (packet.payload, packet.payload_length);
-    let segment = Segment { time, direction, source, destination, stream, bytes, length };
+    let segment = Segment { time: frame.time, direction, source, destination, stream, bytes, length };
     match (packet.transport, protocol.over) {
         (Transport::Tcp(tcp), Over::Tcp) => flow.stream(protocol, segment, tcp.sequence),
         (Transport::Udp(_), Over::Udp) => {
