@@ -4,10 +4,13 @@
 //! [`Conversation`], the state of one flow that speaks it. To add one, write the file, declare its `mod` and list it
 //! in [`PROTOCOLS`]; nothing else changes, because what it finds leaves as [`Facts`], which every output prints.
 
+mod dtls;
 mod output;
 mod people;
+mod quic;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tls;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +22,7 @@ pub use people::People;
 use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
-pub static PROTOCOLS: &[&Protocol] = &[];
+pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &dtls::PROTOCOL, &quic::PROTOCOL];
 
 /// How one application protocol is recognised and read.
 pub struct Protocol {
