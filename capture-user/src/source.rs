@@ -142,6 +142,25 @@ pub struct Tally {
     pub bad_descriptors: u64,
 }
 
+impl std::ops::Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            seen: self.seen + other.seen,
+            passed: self.passed + other.passed,
+            filtered: self.filtered + other.filtered,
+            shunted: self.shunted + other.shunted,
+            redirected: self.redirected + other.redirected,
+            redirect_errors: self.redirect_errors + other.redirect_errors,
+            rx_dropped: self.rx_dropped + other.rx_dropped,
+            rx_ring_full: self.rx_ring_full + other.rx_ring_full,
+            delivered: self.delivered + other.delivered,
+            bad_descriptors: self.bad_descriptors + other.bad_descriptors,
+        }
+    }
+}
+
 /// Why a source cannot go on, in one line that says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

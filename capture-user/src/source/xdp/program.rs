@@ -228,14 +228,29 @@ impl Program {
         Ok(Tested { action: result.return_value, data, duration: result.duration })
     }
 
-    /// Lets the kernel receive `repeat` copies of a frame through the program, as if a driver had brought them: what
-    /// is redirected does arrive in the socket (BPF_F_TEST_XDP_LIVE_FRAMES).
+    /// Lets the kernel receive `repeat` copies of a frame through the program, as if the driver of `interface` (an
+    /// index) had brought them on `queue`: what is redirected does arrive in the socket that is bound there
+    /// (BPF_F_TEST_XDP_LIVE_FRAMES).
     ///
     /// # Errors
-    /// Where the kernel refuses.
-    pub fn inject(&mut self, frame: &[u8], repeat: u32) -> Result<std::time::Duration, Error> {
-        let attrs = TestRunAttrs::new().xdp_live_frames(64);
-        let options = TestRunOptions { data_in: Some(frame), repeat, attrs, ..TestRunOptions::new() };
+    /// Where the kernel refuses: the driver must be ready for XDP on that queue, as it is while the program is attached.
+    pub fn inject(
+        &mut self,
+        interface: u32,
+        queue: u32,
+        frame: &[u8],
+        repeat: u32,
+    ) -> Result<std::time::Duration, Error> {
+        // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex. A socket takes
+        // frames of its own interface and queue only, and drops others without counting them.
+        let context = [0, frame.len() as u32, 0, interface, queue, 0].map(u32::to_ne_bytes);
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(context.as_flattened()),
+            repeat,
+            attrs: TestRunAttrs::new().xdp_live_frames(64),
+            ..TestRunOptions::new()
+        };
         let result = xdp(&mut self.ebpf)?.test_run(options).map_err(|error| Error::load(&error))?;
         Ok(result.duration)
     }
