@@ -4,6 +4,7 @@ use std::io;
 
 use aya::maps::MapError;
 use aya::programs::ProgramError;
+use aya::programs::xdp::XdpError;
 
 /// What the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,11 @@ impl Error {
     pub(super) fn attach(error: ProgramError) -> Self {
         let reason = match error {
             ProgramError::SyscallError(error) => error.io_error,
-            // aya's way around a kernel without links.
+            // Where the kernel calls the link invalid, aya asks again through netlink.
+            ProgramError::XdpError(XdpError::NetlinkError(ref refusal)) => match refusal.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => return Self::load(&error),
+            },
             other => return Self::load(&other),
         };
         match reason.raw_os_error() {
