@@ -4,10 +4,15 @@
 //! [`Conversation`], the state of one flow that speaks it. To add one, write the file, declare its `mod` and list it
 //! in [`PROTOCOLS`]; nothing else changes, because what it finds leaves as [`Facts`], which every output prints.
 
+mod dns;
+mod exchange;
+mod nbns;
+mod ntp;
 mod output;
 mod people;
 #[cfg(test)]
 pub(crate) mod testing;
+mod wire;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +24,8 @@ pub use people::People;
 use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
-pub static PROTOCOLS: &[&Protocol] = &[];
+pub static PROTOCOLS: &[&Protocol] =
+    &[&dns::DNS, &dns::DNS_TCP, &dns::MDNS, &dns::LLMNR, &nbns::PROTOCOL, &ntp::PROTOCOL];
 
 /// How one application protocol is recognised and read.
 pub struct Protocol {
