@@ -10,6 +10,7 @@ mod nbns;
 mod ntp;
 mod output;
 mod people;
+mod stun;
 #[cfg(test)]
 pub(crate) mod testing;
 mod wire;
@@ -25,7 +26,7 @@ use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
 pub static PROTOCOLS: &[&Protocol] =
-    &[&dns::DNS, &dns::DNS_TCP, &dns::MDNS, &dns::LLMNR, &nbns::PROTOCOL, &ntp::PROTOCOL];
+    &[&dns::DNS, &dns::DNS_TCP, &dns::MDNS, &dns::LLMNR, &nbns::PROTOCOL, &ntp::PROTOCOL, &stun::STUN, &stun::STUN_TCP];
 
 /// How one application protocol is recognised and read.
 pub struct Protocol {
