@@ -4,12 +4,17 @@
 //! [`Conversation`], the state of one flow that speaks it. To add one, write the file, declare its `mod` and list it
 //! in [`PROTOCOLS`]; nothing else changes, because what it finds leaves as [`Facts`], which every output prints.
 
+mod dhcp;
+mod dhcpv6;
 mod dns;
 mod exchange;
+mod http;
 mod nbns;
 mod ntp;
 mod output;
 mod people;
+mod portmap;
+mod ssdp;
 mod stun;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -21,12 +26,26 @@ use std::sync::Arc;
 
 pub use output::{Event, Expectation, Facts, HostFrom, Label, Output};
 pub use people::People;
+pub use stun::is_message as is_stun;
 
 use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
-pub static PROTOCOLS: &[&Protocol] =
-    &[&dns::DNS, &dns::DNS_TCP, &dns::MDNS, &dns::LLMNR, &nbns::PROTOCOL, &ntp::PROTOCOL, &stun::STUN, &stun::STUN_TCP];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &dns::DNS,
+    &dns::DNS_TCP,
+    &dns::MDNS,
+    &dns::LLMNR,
+    &nbns::PROTOCOL,
+    &dhcp::PROTOCOL,
+    &dhcpv6::PROTOCOL,
+    &ntp::PROTOCOL,
+    &portmap::PROTOCOL,
+    &ssdp::PROTOCOL,
+    &http::PROTOCOL,
+    &stun::STUN,
+    &stun::STUN_TCP,
+];
 
 /// How one application protocol is recognised and read.
 pub struct Protocol {
