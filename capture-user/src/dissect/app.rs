@@ -4,6 +4,8 @@
 //! [`Conversation`], the state of one flow that speaks it. To add one, write the file, declare its `mod` and list it
 //! in [`PROTOCOLS`]; nothing else changes, because what it finds leaves as [`Facts`], which every output prints.
 
+#[cfg(test)]
+mod captures;
 mod dhcp;
 mod dhcpv6;
 mod dns;

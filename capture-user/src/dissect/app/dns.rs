@@ -230,6 +230,14 @@ impl Dns {
         }
     }
 
+    /// Tells of all that waits: nothing more is expected of this flow.
+    fn leave(&mut self, out: &mut Output) -> Step {
+        while let Some(asked) = self.waiting.pop() {
+            self.unanswered(asked, out);
+        }
+        Step::Reject
+    }
+
     fn exchange(&self, id: u16, query: Query) -> Exchange {
         Exchange::new(self.transport, id, query)
     }
@@ -330,7 +338,7 @@ impl Conversation for Dns {
     fn read(&mut self, segment: &Segment<'_>, out: &mut Output) -> Step {
         if !segment.stream {
             let goes_on = self.message(segment.bytes, segment, out);
-            return if goes_on { Step::Consumed(segment.bytes.len()) } else { Step::Reject };
+            return if goes_on { Step::Consumed(segment.bytes.len()) } else { self.leave(out) };
         }
         let mut rest = segment.bytes;
         while let Some((length, behind)) = rest.split_first_chunk::<2>() {
@@ -338,7 +346,7 @@ impl Conversation for Dns {
                 break;
             };
             if !self.message(message, segment, out) {
-                return Step::Reject;
+                return self.leave(out);
             }
             rest = following;
         }
@@ -346,9 +354,7 @@ impl Conversation for Dns {
     }
 
     fn end(&mut self, _time: Timestamp, out: &mut Output) {
-        while let Some(asked) = self.waiting.pop() {
-            self.unanswered(asked, out);
-        }
+        self.leave(out);
     }
 }
 
