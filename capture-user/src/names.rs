@@ -4,7 +4,7 @@
 //! of *its* server; where the client asked for nothing, by what the local network was told by multicast DNS.
 //!
 //! - **Age.** Consoles keep connections, and use addresses, far longer than the answer allows. A name holds for its
-//!   time to live or an hour, whichever is longer ([`LEAST_AGE`]), at most a day.
+//!   time to live or an hour, whichever is longer (`LEAST_AGE`), at most a day.
 //! - **Shared addresses.** Many names of a content network live at one address. All that were heard of it while they
 //!   hold are kept, the [`MAX_NAMES`] latest of them, and the answer is then [`Lookup::Ambiguous`].
 //! - **Bound.** At most as many addresses as [`Names::with_capacity`] was given; the one that was learned least

@@ -26,8 +26,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+pub use dhcp::Message as DhcpFacts;
+pub use dhcpv6::Message as Dhcpv6Facts;
+pub use dns::Exchange as DnsFacts;
+pub use http::Exchange as HttpFacts;
 pub use output::{Event, Expectation, Facts, HostFrom, Label, Output};
 pub use people::People;
+pub use ssdp::Message as SsdpFacts;
 pub use stun::is_message as is_stun;
 
 use crate::time::Timestamp;

@@ -107,47 +107,67 @@ impl<'a> Iterator for Options<'a> {
 
 /// What a `dhcp` record says of version 4.
 #[derive(Debug, Serialize)]
-struct Message {
-    version: u8,
+pub struct Message {
+    /// 4.
+    pub version: u8,
+    /// "discover" to "inform", "bootp", or the number of another type.
     #[serde(rename = "type")]
-    kind: String,
-    transaction: String,
+    pub kind: String,
+    /// The transaction identifier, in hexadecimal.
+    pub transaction: String,
+    /// The client's hardware address.
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_mac: Option<Mac>,
+    pub client_mac: Option<Mac>,
+    /// Option 61, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<String>,
+    pub client_id: Option<String>,
+    /// Option 60.
     #[serde(skip_serializing_if = "Option::is_none")]
-    vendor_class: Option<String>,
+    pub vendor_class: Option<String>,
+    /// Option 12.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hostname: Option<String>,
+    pub hostname: Option<String>,
+    /// Option 81: the client's full name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    fqdn: Option<String>,
+    pub fqdn: Option<String>,
+    /// Option 15.
     #[serde(skip_serializing_if = "Option::is_none")]
-    domain: Option<String>,
+    pub domain: Option<String>,
+    /// Option 55: what the client wants to know, in its order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    parameter_list: Vec<u8>,
-    option_order: Vec<u8>,
+    pub parameter_list: Vec<u8>,
+    /// The options of the message, in its order.
+    pub option_order: Vec<u8>,
+    /// Option 50.
     #[serde(skip_serializing_if = "Option::is_none")]
-    requested_ip: Option<Ipv4Addr>,
+    pub requested_ip: Option<Ipv4Addr>,
+    /// The address the client has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_ip: Option<Ipv4Addr>,
+    pub client_ip: Option<Ipv4Addr>,
+    /// The address the client gets.
     #[serde(skip_serializing_if = "Option::is_none")]
-    your_ip: Option<Ipv4Addr>,
+    pub your_ip: Option<Ipv4Addr>,
+    /// Who passed the message on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    relay_ip: Option<Ipv4Addr>,
+    pub relay_ip: Option<Ipv4Addr>,
+    /// Option 54.
     #[serde(skip_serializing_if = "Option::is_none")]
-    server_id: Option<Ipv4Addr>,
+    pub server_id: Option<Ipv4Addr>,
+    /// Option 3.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    routers: Vec<Ipv4Addr>,
+    pub routers: Vec<Ipv4Addr>,
+    /// Option 6.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    dns_servers: Vec<Ipv4Addr>,
+    pub dns_servers: Vec<Ipv4Addr>,
+    /// Option 51.
     #[serde(skip_serializing_if = "Option::is_none")]
-    lease_s: Option<u32>,
+    pub lease_s: Option<u32>,
+    /// Option 57.
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_message_size: Option<u16>,
+    pub max_message_size: Option<u16>,
     /// The server's reason for a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    pub message: Option<String>,
 }
 
 impl Message {

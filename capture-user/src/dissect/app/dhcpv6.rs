@@ -120,42 +120,55 @@ fn find(options: &[u8], code: u16) -> Option<&[u8]> {
 
 /// What a `dhcp` record says of version 6.
 #[derive(Debug, Serialize)]
-struct Message {
-    version: u8,
+pub struct Message {
+    /// 6.
+    pub version: u8,
+    /// "solicit" to "information_request".
     #[serde(rename = "type")]
-    kind: &'static str,
-    transaction: String,
+    pub kind: &'static str,
+    /// The transaction identifier, in hexadecimal.
+    pub transaction: String,
+    /// Whether a relay passed it on.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    relayed: bool,
+    pub relayed: bool,
     /// Where the client's identifier is made from one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_mac: Option<Mac>,
+    pub client_mac: Option<Mac>,
     /// The client's identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
-    duid: Option<String>,
+    pub duid: Option<String>,
     /// The server's identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
-    server_id: Option<String>,
+    pub server_id: Option<String>,
+    /// Option 16: whose vendor class it is (IANA's enterprise numbers).
     #[serde(skip_serializing_if = "Option::is_none")]
-    vendor_enterprise: Option<u32>,
+    pub vendor_enterprise: Option<u32>,
+    /// Option 16: its first text.
     #[serde(skip_serializing_if = "Option::is_none")]
-    vendor_class: Option<String>,
+    pub vendor_class: Option<String>,
+    /// Option 39: the client's full name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    fqdn: Option<String>,
+    pub fqdn: Option<String>,
+    /// Option 6: what the client wants to know, in its order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    parameter_list: Vec<u16>,
-    option_order: Vec<u16>,
+    pub parameter_list: Vec<u16>,
+    /// The options of the message, in its order.
+    pub option_order: Vec<u16>,
+    /// Addresses asked for or leased.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    addresses: Vec<Ipv6Addr>,
+    pub addresses: Vec<Ipv6Addr>,
+    /// Prefixes asked for or leased.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    prefixes: Vec<String>,
+    pub prefixes: Vec<String>,
+    /// Option 23.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    dns_servers: Vec<Ipv6Addr>,
+    pub dns_servers: Vec<Ipv6Addr>,
     /// The valid lifetime of the first address or prefix.
     #[serde(skip_serializing_if = "Option::is_none")]
-    lease_s: Option<u32>,
+    pub lease_s: Option<u32>,
+    /// Option 13: 0 for success.
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
+    pub status: Option<u16>,
 }
 
 impl Message {

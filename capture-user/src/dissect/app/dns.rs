@@ -18,10 +18,9 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-pub(super) use self::facts::Rcode;
-use self::facts::{Answers, Exchange, Query, Transport};
+pub use self::facts::{Answers, Exchange, Query, Rcode, Transport};
 pub(super) use self::message::{Entries, Entry, Fingerprint, Header, Record, Section};
-use self::message::{Malformed, Type};
+pub use self::message::{Malformed, Type};
 use self::name::Name;
 use super::exchange::{Asked, Exchanges};
 use super::{Conversation, Direction, Output, Over, Probe, Protocol, Resolved, Segment, Step};
@@ -209,7 +208,9 @@ impl Dns {
     ) {
         let asker = segment.direction.reversed();
         let asked = self.waiting.answer(|key| {
-            let same = header.questions() == 0 || key.questions == read.questions;
+            // Some servers repeat no question in an error; multicast answers never do.
+            let unsaid = header.questions() == 0 && self.transport != Transport::Mdns;
+            let same = unsaid || key.questions == read.questions;
             key.id == header.id && key.direction == asker && same
         });
         let mut told = match asked {

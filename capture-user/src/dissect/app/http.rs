@@ -43,29 +43,37 @@ fn probe(segment: &Segment<'_>) -> Probe {
 
 /// What an `http` record says.
 #[derive(Debug, Default, Serialize)]
-struct Exchange {
+pub struct Exchange {
+    /// As it stands in the request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
+    pub method: Option<String>,
+    /// The server's name, with its port where that is given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<String>,
+    pub host: Option<String>,
+    /// Path and query.
     #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
+    pub path: Option<String>,
+    /// What asks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<String>,
+    pub user_agent: Option<String>,
+    /// Of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
+    pub status: Option<u16>,
+    /// What answers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    server: Option<String>,
+    pub server: Option<String>,
+    /// Of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
-    content_type: Option<String>,
+    pub content_type: Option<String>,
     /// Of the response, where it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    content_length: Option<u64>,
+    pub content_length: Option<u64>,
+    /// Where the response sends the client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    location: Option<String>,
+    pub location: Option<String>,
     /// From the end of the request's head to the end of the response's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rtt_ms: Option<f64>,
+    pub rtt_ms: Option<f64>,
 }
 
 impl Exchange {

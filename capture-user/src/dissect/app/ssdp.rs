@@ -25,28 +25,34 @@ fn probe(segment: &Segment<'_>) -> Probe {
 
 /// What an `ssdp` record says: the fields of section 1.2 and 1.3.
 #[derive(Debug, Serialize)]
-struct Message {
+pub struct Message {
+    /// M-SEARCH or NOTIFY.
     #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
+    pub method: Option<String>,
+    /// Of an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
+    pub status: Option<u16>,
     /// What is searched, or was found.
     #[serde(skip_serializing_if = "Option::is_none")]
-    st: Option<String>,
+    pub st: Option<String>,
     /// What is announced.
     #[serde(skip_serializing_if = "Option::is_none")]
-    nt: Option<String>,
+    pub nt: Option<String>,
     /// Whether it comes or goes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    nts: Option<String>,
+    pub nts: Option<String>,
+    /// Who it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    usn: Option<String>,
+    pub usn: Option<String>,
+    /// Where its description is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    location: Option<String>,
+    pub location: Option<String>,
+    /// What it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    server: Option<String>,
+    pub server: Option<String>,
+    /// What searches.
     #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<String>,
+    pub user_agent: Option<String>,
 }
 
 impl Message {

@@ -15,9 +15,12 @@ const MAX_ANSWERS: usize = 32;
 /// Which use of the message format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Transport {
+pub enum Transport {
+    /// DNS.
     Dns,
+    /// Multicast DNS.
     Mdns,
+    /// Link-local multicast name resolution.
     Llmnr,
 }
 
@@ -34,28 +37,32 @@ impl Transport {
 
 /// A query, its answer, or both.
 #[derive(Debug, Serialize)]
-pub(in crate::dissect) struct Exchange {
-    pub(super) transport: Transport,
-    pub(super) id: u16,
+pub struct Exchange {
+    /// Which use of DNS.
+    pub transport: Transport,
+    /// The message's identifier.
+    pub id: u16,
+    /// What was asked.
     #[serde(flatten)]
-    pub(super) query: Query,
+    pub query: Query,
     /// There once an answer was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) rcode: Option<Rcode>,
+    pub rcode: Option<Rcode>,
+    /// There once an answer was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) answers: Option<Answers>,
+    pub answers: Option<Answers>,
     /// The answer did not fit.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) truncated: bool,
+    pub truncated: bool,
     /// From the first time the query was sent to its answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) rtt_ms: Option<f64>,
+    pub rtt_ms: Option<f64>,
     /// How often the query was sent again.
     #[serde(skip_serializing_if = "is_zero")]
-    pub(super) retries: u32,
+    pub retries: u32,
     /// Where reading ended before the message did, why.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) malformed: Option<Malformed>,
+    pub malformed: Option<Malformed>,
 }
 
 impl Exchange {
@@ -76,14 +83,16 @@ impl Exchange {
 
 /// What was asked.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Query {
+pub struct Query {
+    /// The first name asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    query: Option<String>,
+    pub query: Option<String>,
+    /// The type asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    qtype: Option<Type>,
+    pub qtype: Option<Type>,
     /// Further questions of the same message, as "type name".
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    more_questions: Vec<String>,
+    pub more_questions: Vec<String>,
 }
 
 impl Query {
@@ -105,7 +114,7 @@ impl Query {
 
 /// A response code, shown by its mnemonic in IANA's registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dissect::app) struct Rcode(pub(in crate::dissect::app) u16);
+pub struct Rcode(pub u16);
 
 impl fmt::Display for Rcode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,7 +145,7 @@ impl Serialize for Rcode {
 
 /// The answers of a message, bounded.
 #[derive(Debug, Serialize)]
-pub(super) struct Answers(Vec<Answer>);
+pub struct Answers(pub Vec<Answer>);
 
 impl Answers {
     /// The answer section; of multicast DNS the additional section too, where the addresses stand.
@@ -158,10 +167,13 @@ impl Answers {
 
 /// One answer: its data, behind name and type where no question says them (multicast DNS).
 #[derive(Debug)]
-struct Answer {
-    name: Option<String>,
-    rtype: Type,
-    data: String,
+pub struct Answer {
+    /// Whose record it is, in multicast DNS.
+    pub name: Option<String>,
+    /// Its type.
+    pub rtype: Type,
+    /// Its data as text.
+    pub data: String,
 }
 
 impl Serialize for Answer {

@@ -20,7 +20,7 @@ const MAX_ENTRIES: usize = 256;
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::dissect::app) enum Malformed {
+pub enum Malformed {
     /// It ends inside a field.
     Short,
     /// A compression pointer leads to itself, in a circle, or forward.
@@ -111,7 +111,7 @@ pub(in crate::dissect::app) enum Section {
 
 /// A type of records, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dissect::app) struct Type(pub(in crate::dissect::app) u16);
+pub struct Type(pub u16);
 
 impl Type {
     pub(super) const A: Self = Self(1);
