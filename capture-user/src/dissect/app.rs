@@ -6,6 +6,10 @@
 
 mod output;
 mod people;
+mod rtcp;
+mod rtp;
+mod sdp;
+mod sip;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -19,7 +23,7 @@ pub use people::People;
 use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
-pub static PROTOCOLS: &[&Protocol] = &[];
+pub static PROTOCOLS: &[&Protocol] = &[&sip::PROTOCOL, &rtcp::PROTOCOL, &rtp::PROTOCOL];
 
 /// How one application protocol is recognised and read.
 pub struct Protocol {
