@@ -1,5 +1,13 @@
 //! padtap: from a console's frames to what the console is doing.
 
+pub mod cli;
 pub mod dissect;
+pub mod flow;
+pub mod latency;
+pub mod ledger;
+pub mod output;
+pub mod pipeline;
+pub mod record;
+pub mod shard;
 pub mod source;
 pub mod time;

@@ -133,10 +133,37 @@ pub struct Tally {
     pub rx_dropped: u64,
     /// Lost because the receive ring was full.
     pub rx_ring_full: u64,
-    /// Handed out by [`Source::receive`].
+    /// Taken from the receive ring (or the file): what [`Source::receive`] handed out, and bad descriptors.
     pub delivered: u64,
-    /// Handed out by the kernel but not readable: descriptors that point outside the buffers.
+    /// Taken, but not readable: descriptors that point outside the buffers, frames without their metadata.
     pub bad_descriptors: u64,
+}
+
+impl Tally {
+    /// This tally and another's together.
+    pub fn plus(&self, other: &Self) -> Self {
+        self.combine(other, u64::wrapping_add)
+    }
+
+    /// What came to this tally since it was `earlier`.
+    pub fn minus(&self, earlier: &Self) -> Self {
+        self.combine(earlier, u64::wrapping_sub)
+    }
+
+    fn combine(&self, other: &Self, by: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            seen: by(self.seen, other.seen),
+            passed: by(self.passed, other.passed),
+            filtered: by(self.filtered, other.filtered),
+            shunted: by(self.shunted, other.shunted),
+            redirected: by(self.redirected, other.redirected),
+            redirect_errors: by(self.redirect_errors, other.redirect_errors),
+            rx_dropped: by(self.rx_dropped, other.rx_dropped),
+            rx_ring_full: by(self.rx_ring_full, other.rx_ring_full),
+            delivered: by(self.delivered, other.delivered),
+            bad_descriptors: by(self.bad_descriptors, other.bad_descriptors),
+        }
+    }
 }
 
 /// Why a source cannot go on, in one line that says what to do about it.
