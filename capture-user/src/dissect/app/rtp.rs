@@ -102,7 +102,7 @@ impl MediaFlow {
         }
     }
 
-    /// Takes an RTP packet; returns whether the flow is known to be RTP by now.
+    /// Takes an RTP packet.
     fn media(&mut self, header: &Header, segment: &Segment<'_>, out: &mut Output) {
         let streams = &mut self.streams[segment.direction.index()];
         let known = streams.feed(header, segment.time, self.negotiated.as_deref(), self.proven, out);
@@ -162,8 +162,9 @@ impl Conversation for MediaFlow {
         if !self.proven {
             return;
         }
+        let types = self.streams.iter().fold(0, |types, streams| types | streams.proven_types());
         for streams in &self.streams {
-            streams.tell(self.negotiated.as_deref(), out);
+            streams.tell(types, self.negotiated.as_deref(), out);
         }
     }
 }

@@ -6,7 +6,7 @@ mod facts;
 mod keepalive;
 mod message;
 #[cfg(test)]
-mod oracle;
+pub(super) mod oracle;
 #[cfg(test)]
 mod tests;
 mod uri;

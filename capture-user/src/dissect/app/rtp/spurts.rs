@@ -7,8 +7,8 @@
 /// Counts the talk spurts of one stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spurts {
-    /// Timestamp of the latest packet in order, once there is one.
-    last: Option<u32>,
+    /// Number and timestamp of the latest packet in order, once there is one.
+    last: Option<(u16, u32)>,
     /// Timestamp units from one packet to the next within a spurt, once seen.
     step: Option<u32>,
     count: u64,
@@ -19,9 +19,10 @@ pub(super) struct Spurts {
 }
 
 impl Spurts {
-    /// Takes a packet `ahead` sequence numbers after the latest one (0 for the first).
-    pub fn feed(&mut self, ahead: u16, timestamp: u32, marker: bool) {
-        let step = self.last.map_or(0, |last| timestamp.wrapping_sub(last));
+    /// Takes a packet in order; packets in between that carry no sound are left out.
+    pub fn feed(&mut self, sequence: u16, timestamp: u32, marker: bool) {
+        let (number, before) = self.last.unwrap_or((sequence, timestamp));
+        let (ahead, step) = (sequence.wrapping_sub(number), timestamp.wrapping_sub(before));
         self.packets += 1;
         self.markers += u64::from(marker);
         self.repeats += u64::from(self.last.is_some() && step == 0);
@@ -30,7 +31,7 @@ impl Spurts {
         } else if ahead == 1 && step > 0 {
             self.step = Some(step);
         }
-        self.last = Some(timestamp);
+        self.last = Some((sequence, timestamp));
     }
 
     /// Whether the timestamps passed over at least one packet time more than the packets account for.
@@ -56,18 +57,18 @@ mod tests {
     #[test]
     fn a_marker_or_a_jump_begins_one() {
         let mut spurts = Spurts::default();
-        for (ahead, timestamp, marker) in [
-            (0, 0, true),
-            (1, 160, false),
-            (1, 320, false),
+        for (sequence, timestamp, marker) in [
+            (65_534, 0, true),
+            (65_535, 160, false),
+            (0, 320, false),
             (3, 800, false), // two lost, no pause
-            (1, 16_000, true),
-            (1, 16_160, false),
-            (1, 16_320, false),
-            (1, 40_000, false), // a pause whose marker was lost or never set
-            (1, 40_160, false),
+            (4, 16_000, true),
+            (5, 16_160, false),
+            (6, 16_320, false),
+            (7, 40_000, false), // a pause whose marker was lost or never set
+            (8, 40_160, false),
         ] {
-            spurts.feed(ahead, timestamp, marker);
+            spurts.feed(sequence, timestamp, marker);
         }
         assert_eq!(spurts.count(), Some(3));
     }
@@ -75,8 +76,8 @@ mod tests {
     #[test]
     fn video_has_none() {
         let mut spurts = Spurts::default();
-        for index in 0..90_u32 {
-            spurts.feed(1, index / 3 * 3_000, index % 3 == 2);
+        for index in 0..90_u16 {
+            spurts.feed(index, u32::from(index / 3) * 3_000, index % 3 == 2);
         }
         assert_eq!(spurts.count(), None);
     }

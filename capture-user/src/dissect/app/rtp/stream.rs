@@ -113,7 +113,7 @@ impl Stream {
             spurts: Spurts::default(),
             proof: Proof::new(header),
         };
-        stream.measure(0, header, time);
+        stream.measure(header, time);
         stream
     }
 
@@ -127,6 +127,16 @@ impl Stream {
         self.sequence.received()
     }
 
+    /// A bit set for each payload type that its packets prove: the one it is called by, if any.
+    pub fn proven_types(&self) -> u128 {
+        u128::from(self.is_proven()) << self.payload_type
+    }
+
+    /// Whether its payload type is one of `types`.
+    pub fn is_of(&self, types: u128) -> bool {
+        types >> self.payload_type & 1 != 0
+    }
+
     pub fn feed(&mut self, header: &Header, time: Timestamp, negotiated: Option<&Negotiated>) {
         if header.payload_type != self.current.payload_type {
             self.change_encoding(header.payload_type, negotiated);
@@ -136,7 +146,7 @@ impl Stream {
         match place {
             Place::Stray => return,
             Place::Duplicate => {}
-            Place::Ahead(ahead) => self.measure(ahead, header, time),
+            Place::Ahead(_) => self.measure(header, time),
             Place::Late => self.jitter.feed(time, header.timestamp, self.current.clock, Weight::Aside),
             Place::Restarted => {
                 self.jitter.restart(time, header.timestamp);
@@ -146,11 +156,11 @@ impl Stream {
         self.end = time;
     }
 
-    fn measure(&mut self, ahead: u16, header: &Header, time: Timestamp) {
+    fn measure(&mut self, header: &Header, time: Timestamp) {
         let weight = if header.marker { Weight::Aside } else { Weight::Regular };
         self.jitter.feed(time, header.timestamp, self.current.clock, weight);
         if self.current.role == Role::Media {
-            self.spurts.feed(ahead, header.timestamp, header.marker);
+            self.spurts.feed(header.sequence, header.timestamp, header.marker);
         }
     }
 

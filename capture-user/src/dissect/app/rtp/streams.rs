@@ -72,22 +72,27 @@ impl Streams {
             return;
         }
         let stream = self.list.swap_remove(place);
-        if flow_proven {
+        if flow_proven && stream.packets() > 1 {
             self.tell_one(&stream, negotiated, out);
         }
     }
 
-    /// One record per stream.
-    pub fn tell(&self, negotiated: Option<&Negotiated>, out: &mut Output) {
+    /// The payload types of proven streams, a bit each.
+    pub fn proven_types(&self) -> u128 {
+        self.list.iter().fold(0, |types, stream| types | stream.proven_types())
+    }
+
+    /// One record per stream. A single packet of a source is one where a session description stands behind it or
+    /// another source of the flow proves its payload type.
+    pub fn tell(&self, types: u128, negotiated: Option<&Negotiated>, out: &mut Output) {
         for stream in &self.list {
-            self.tell_one(stream, negotiated, out);
+            if stream.packets() > 1 || negotiated.is_some() || stream.is_of(types) {
+                self.tell_one(stream, negotiated, out);
+            }
         }
     }
 
-    /// A single packet of a source is told of only where a session description stands behind it.
     fn tell_one(&self, stream: &Stream, negotiated: Option<&Negotiated>, out: &mut Output) {
-        if stream.packets() > 1 || negotiated.is_some() {
-            out.emit(stream.end, super::PROTOCOL.name, stream.facts(self.direction, negotiated));
-        }
+        out.emit(stream.end, super::PROTOCOL.name, stream.facts(self.direction, negotiated));
     }
 }

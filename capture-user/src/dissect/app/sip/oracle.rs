@@ -6,24 +6,28 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::dissect::app::{Direction, Event, Segment};
+use crate::dissect::app::{Conversation, Direction, Event, Protocol, Segment};
 use crate::dissect::{Transport, dissect};
 use crate::flow::{Application, Surroundings};
 use crate::source::{Frame, LinkType};
 use crate::time::Timestamp;
 
-/// The events of a foreign capture as pairs of kind and fields; none (said aloud) where it is not there.
-pub(crate) fn events_of(name: &str) -> Option<Vec<(String, Value)>> {
+/// The events of a foreign capture as pairs of kind and fields; none (said aloud) where it is not there. With `protocol`
+/// every datagram goes to a conversation of it, whatever probes say.
+pub(crate) fn events_of(name: &str, protocol: Option<&'static Protocol>) -> Option<Vec<(String, Value)>> {
     let Some(folder) = std::env::var_os("PADTAP_PCAPS") else {
         eprintln!("skipped: PADTAP_PCAPS is not set");
         return None;
     };
     let bytes = std::fs::read(Path::new(&folder).join(name)).expect("a capture of PADTAP_PCAPS");
-    Some(events(&frames(&bytes)))
+    Some(events(&frames(&bytes), protocol))
 }
 
 /// The events of frames, in order.
-pub(crate) fn events(frames: &[(Timestamp, LinkType, Vec<u8>)]) -> Vec<(String, Value)> {
+pub(crate) fn events(
+    frames: &[(Timestamp, LinkType, Vec<u8>)],
+    protocol: Option<&'static Protocol>,
+) -> Vec<(String, Value)> {
     let mut flows: HashMap<(SocketAddr, SocketAddr, bool), One> = HashMap::new();
     let mut order = Vec::new();
     let mut around = Surroundings::default();
@@ -42,7 +46,7 @@ pub(crate) fn events(frames: &[(Timestamp, LinkType, Vec<u8>)]) -> Vec<(String, 
         };
         let one = flows.entry(key).or_insert_with(|| {
             order.push(key);
-            One::default()
+            One { forced: protocol.map(|protocol| (protocol.open)()), ..One::default() }
         });
         one.last = *time;
         one.kept[direction.index()].extend_from_slice(packet.payload);
@@ -59,7 +63,13 @@ pub(crate) fn events(frames: &[(Timestamp, LinkType, Vec<u8>)]) -> Vec<(String, 
         if bytes.is_empty() {
             continue;
         }
-        let read = one.application.read(&segment, &mut around);
+        let read = match &mut one.forced {
+            Some(conversation) => {
+                conversation.read(&segment, &mut around.output);
+                bytes.len()
+            }
+            None => one.application.read(&segment, &mut around),
+        };
         if stream {
             one.kept[direction.index()] = bytes[read..].to_vec();
         }
@@ -68,6 +78,9 @@ pub(crate) fn events(frames: &[(Timestamp, LinkType, Vec<u8>)]) -> Vec<(String, 
     for key in order {
         let one = flows.get_mut(&key).expect("listed flows are kept");
         one.application.end(one.last, &mut around);
+        if let Some(conversation) = &mut one.forced {
+            conversation.end(one.last, &mut around.output);
+        }
         collect(&mut around, &mut told);
     }
     told
@@ -76,6 +89,7 @@ pub(crate) fn events(frames: &[(Timestamp, LinkType, Vec<u8>)]) -> Vec<(String, 
 #[derive(Default)]
 struct One {
     application: Application,
+    forced: Option<Box<dyn Conversation>>,
     kept: [Vec<u8>; 2],
     last: Timestamp,
 }
