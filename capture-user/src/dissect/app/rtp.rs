@@ -8,6 +8,8 @@
 mod header;
 mod jitter;
 mod payload_type;
+#[cfg(test)]
+mod peers;
 mod sequence;
 mod spurts;
 mod stream;

@@ -1,9 +1,11 @@
-//! Interarrival jitter (RFC 3550 section 6.4.1 and appendix A.8), summed up as Wireshark does.
+//! Interarrival jitter (RFC 3550 section 6.4.1 and appendix A.8), summed up as Wireshark 4.0 does.
 //!
-//! For two packets the difference of their spacing on the wire and by their timestamps is `D`; the running jitter moves
-//! towards `|D|` by a sixteenth with each packet. Each packet is compared with the latest one whose timestamp was not in
-//! the past. Mean and maximum are taken over packets within a talk spurt: the running jitter counts those that begin one
-//! (marker), comfort noise and what follows it, and packets out of order, but they say nothing to the mean.
+//! `D` is the difference of two packets' spacing on the wire and by their timestamps; the running jitter moves towards
+//! `|D|` by a sixteenth with each packet, in order of arrival. Mean and maximum are taken over packets within a talk
+//! spurt: those that begin one (marker), comfort noise and what follows it change the running jitter but say nothing to
+//! either. Packets without a clock (telephone events, which repeat the timestamp of their start) change nothing, but the
+//! packet after them is measured from their arrival and the timestamp before them: that is what Wireshark does, and so
+//! an event shows as jitter here as it does there.
 
 use crate::time::Timestamp;
 
@@ -19,8 +21,8 @@ pub(super) enum Weight {
 /// The jitter of one stream, in milliseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Jitter {
-    /// Arrival and timestamp of the latest packet in order.
-    reference: Option<(Timestamp, u32)>,
+    /// Arrival of the latest packet, timestamp of the latest that had a clock.
+    latest: Option<(Timestamp, u32)>,
     running: f64,
     mean: f64,
     max: f64,
@@ -32,18 +34,18 @@ pub(super) struct Jitter {
 impl Jitter {
     /// Takes one packet; `clock` is the rate of its timestamps in hertz, where known.
     pub fn feed(&mut self, time: Timestamp, timestamp: u32, clock: Option<u32>, weight: Weight) {
-        let Some((before, last)) = self.reference else {
-            self.reference = Some((time, timestamp));
+        let Some((before, last)) = self.latest else {
+            self.latest = Some((time, timestamp));
             return;
         };
-        let step = timestamp.wrapping_sub(last).cast_signed();
         if let Some(clock) = clock.filter(|rate| *rate > 0) {
-            self.step(time.nanos_since(before), step, clock, weight == Weight::Regular && step >= 0);
+            let step = timestamp.wrapping_sub(last).cast_signed();
+            self.step(time.nanos_since(before), step, clock, weight == Weight::Regular);
+            self.latest = Some((time, timestamp));
+        } else {
+            self.latest = Some((time, last));
         }
         self.intervals += 1;
-        if step >= 0 {
-            self.reference = Some((time, timestamp));
-        }
     }
 
     fn step(&mut self, elapsed_ns: i64, step: i32, clock: u32, regular: bool) {
@@ -59,7 +61,7 @@ impl Jitter {
 
     /// Forgets the packet that the next one would be compared with: the sender began anew.
     pub fn restart(&mut self, time: Timestamp, timestamp: u32) {
-        self.reference = Some((time, timestamp));
+        self.latest = Some((time, timestamp));
         self.intervals += 1;
     }
 

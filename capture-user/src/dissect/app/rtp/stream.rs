@@ -28,6 +28,8 @@ pub(super) struct Stream {
     encoding: Encoding,
     /// The encoding of the latest packet, to look it up once per change.
     current: Encoding,
+    /// The latest packet was comfort noise.
+    after_noise: bool,
     sequence: Sequence,
     jitter: Jitter,
     spurts: Spurts,
@@ -38,6 +40,7 @@ pub(super) struct Stream {
 #[derive(Clone, Copy, Debug)]
 struct Encoding {
     payload_type: u8,
+    /// Rate of its timestamps in hertz; none for events, which repeat the timestamp of their start.
     clock: Option<u32>,
     role: Role,
 }
@@ -58,7 +61,7 @@ impl Encoding {
             Some(codec) if is_event(codec) => Role::Event,
             _ => Role::Media,
         };
-        Self { payload_type, clock, role }
+        Self { payload_type, clock: clock.filter(|_| role != Role::Event), role }
     }
 }
 
@@ -108,6 +111,7 @@ impl Stream {
             payload_type: header.payload_type,
             encoding,
             current: encoding,
+            after_noise: false,
             sequence: Sequence::new(header.sequence),
             jitter: Jitter::default(),
             spurts: Spurts::default(),
@@ -145,9 +149,8 @@ impl Stream {
         self.proof.feed(place, header);
         match place {
             Place::Stray => return,
-            Place::Duplicate => {}
             Place::Ahead(_) => self.measure(header, time),
-            Place::Late => self.jitter.feed(time, header.timestamp, self.current.clock, Weight::Aside),
+            Place::Late | Place::Duplicate => self.measure_spacing(header, time),
             Place::Restarted => {
                 self.jitter.restart(time, header.timestamp);
                 self.spurts.restart();
@@ -157,11 +160,17 @@ impl Stream {
     }
 
     fn measure(&mut self, header: &Header, time: Timestamp) {
-        let weight = if header.marker { Weight::Aside } else { Weight::Regular };
-        self.jitter.feed(time, header.timestamp, self.current.clock, weight);
+        self.measure_spacing(header, time);
         if self.current.role == Role::Media {
             self.spurts.feed(header.sequence, header.timestamp, header.marker);
         }
+    }
+
+    fn measure_spacing(&mut self, header: &Header, time: Timestamp) {
+        let is_noise = self.current.role == Role::ComfortNoise;
+        let after_noise = std::mem::replace(&mut self.after_noise, is_noise);
+        let weight = if header.marker || is_noise || after_noise { Weight::Aside } else { Weight::Regular };
+        self.jitter.feed(time, header.timestamp, self.current.clock, weight);
     }
 
     fn change_encoding(&mut self, payload_type: u8, negotiated: Option<&Negotiated>) {
