@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::rtp::{MediaFlow, opener, way};
 use super::sdp::Negotiated;
 use super::{Opener, Output, Over, Probe, Protocol, Segment};
+use crate::time::Timestamp;
 use facts::Facts;
 use packet::{Compound, Packet, RECEIVER_REPORT, SENDER_REPORT};
 use round_trip::RoundTrip;
@@ -23,6 +24,9 @@ use round_trip::RoundTrip;
 /// RTCP over UDP, on a port of its own or beside RTP.
 pub static PROTOCOL: Protocol =
     Protocol { name: "rtcp", over: Over::Udp, ports: &[], probe, open: MediaFlow::open, summary };
+
+/// Encrypted packets that wait for the flow to be known.
+const MAX_PENDING: usize = 4;
 
 /// A whole compound packet in clear that begins with a report is surely RTCP if it also describes its source (every one
 /// must, section 6.1), else possibly.
@@ -66,11 +70,13 @@ pub(super) struct Session {
     negotiated: Option<Arc<Negotiated>>,
     round_trip: RoundTrip,
     proven: bool,
+    /// Encrypted packets of a flow that is not yet known for media: told once it is.
+    pending: Vec<(Timestamp, Facts)>,
 }
 
 impl Session {
     pub fn new(negotiated: Option<Arc<Negotiated>>) -> Self {
-        Self { negotiated, round_trip: RoundTrip::default(), proven: false }
+        Self { negotiated, round_trip: RoundTrip::default(), proven: false, pending: Vec::new() }
     }
 
     /// Whether a packet in clear was read: chance does not make one.
@@ -82,11 +88,8 @@ impl Session {
     /// so that even an encrypted packet, which nothing proves, is one.
     pub fn read(&mut self, segment: &Segment<'_>, certain: bool, out: &mut Output) -> bool {
         let Some(compound) = Compound::parse(segment.bytes) else { return false };
-        if compound.encrypted && !certain && !self.proven {
-            return true;
-        }
         self.proven |= !compound.encrypted && compound.begins_with_report();
-        if !certain && !self.proven {
+        if !certain && !self.proven && !compound.encrypted {
             return false;
         }
         let mut facts = Facts::new(&compound, way(segment.direction), self.negotiated.as_deref());
@@ -97,8 +100,20 @@ impl Session {
             }
             facts.rtt_ms = self.round_trip.whole();
         }
-        out.emit(segment.time, PROTOCOL.name, facts);
+        if certain || self.proven {
+            self.confirm(out);
+            out.emit(segment.time, PROTOCOL.name, facts);
+        } else if self.pending.len() < MAX_PENDING {
+            self.pending.push((segment.time, facts));
+        }
         true
+    }
+
+    /// The flow is known for media: tells what waited for that.
+    pub fn confirm(&mut self, out: &mut Output) {
+        for (time, facts) in self.pending.drain(..) {
+            out.emit(time, PROTOCOL.name, facts);
+        }
     }
 
     /// Follows the reports on their way round.

@@ -121,6 +121,7 @@ impl MediaFlow {
 
     fn prove(&mut self, out: &mut Output) {
         self.proven = true;
+        self.rtcp.confirm(out);
         out.identify(PROTOCOL.name);
     }
 

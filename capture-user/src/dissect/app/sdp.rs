@@ -71,7 +71,6 @@ pub(super) struct Format {
     pub clock: Option<u32>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 fn is_zero(count: &u32) -> bool {
     *count == 0
 }

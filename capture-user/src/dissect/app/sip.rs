@@ -93,8 +93,9 @@ impl Sip {
         Box::new(Self::default())
     }
 
+    /// Whether the flow is known to be SIP: by a message, or by a client's keep-alive.
     fn is_certain(&self) -> bool {
-        self.messages > 0 || self.exosip.sent("", "").is_some()
+        self.messages > 0 || self.exosip.any()
     }
 
     fn datagram(&mut self, segment: &Segment<'_>, out: &mut Output) -> Step {

@@ -73,10 +73,15 @@ impl Tally {
         self.count += 1;
     }
 
+    /// Whether any came.
+    pub const fn any(&self) -> bool {
+        self.count > 0
+    }
+
     /// What there is to tell, if any came.
     pub fn sent(&self, bytes: &'static str, sender: &'static str) -> Option<Sent> {
         let span = self.last.nanos_since(self.first) as f64 / 1e9;
-        (self.count > 0).then(|| Sent {
+        self.any().then(|| Sent {
             bytes,
             sender,
             count: self.count,
