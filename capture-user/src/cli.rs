@@ -83,6 +83,9 @@ pub struct Capture {
     /// Whether the card writes straight into padtap's memory.
     #[arg(long, value_enum, default_value_t, value_name = "MODE")]
     pub copy: Copying,
+    /// Let the receive threads poll the card instead of waiting for interrupts, where it can be polled.
+    #[arg(long)]
+    pub busy_poll: bool,
     /// Give frames that no filter asked for to the kernel's own stack, instead of dropping them as a mirror port wants.
     #[arg(long)]
     pub pass: bool,
@@ -396,13 +399,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 impl Cli {
     /// Reads the command line, and the configuration file it names: that file's options come first, so that those on
-    /// the command line win. Exits with code 2 where either is wrong, and with 0 after `--help`.
-    pub fn from_environment() -> Self {
+    /// the command line win.
+    ///
+    /// # Errors
+    /// What is wrong with either; `--help` and `--version` are such "errors", too.
+    pub fn from_environment() -> Result<Self, clap::Error> {
         let arguments: Vec<_> = std::env::args_os().collect();
-        match Self::from_arguments(&arguments) {
-            Ok(cli) => cli,
-            Err(error) => error.exit(),
-        }
+        Self::from_arguments(&arguments)
     }
 
     fn from_arguments(arguments: &[std::ffi::OsString]) -> Result<Self, clap::Error> {

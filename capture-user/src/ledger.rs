@@ -30,6 +30,8 @@ pub struct Ledger {
     pub bad_descriptors: u64,
     /// Taken after the frame limit was reached, and not read.
     pub past_limit: u64,
+    /// Taken, but not what the filter expression asks for.
+    pub unwanted: u64,
     /// Lost because a worker's queue was full.
     pub worker_queue_drops: u64,
     /// Dissected.
@@ -63,6 +65,12 @@ pub struct Work {
     pub queue_drops: u64,
     /// Frames taken after the limit was reached.
     pub past_limit: u64,
+    /// Frames that the filter expression does not ask for.
+    pub unwanted: u64,
+    /// Frames to be written to a capture file.
+    pub frames_to_write: u64,
+    /// Frames that were not handed to its writer.
+    pub write_drops: u64,
     /// Flows that ended early because the flow table was full.
     pub flows_evicted: u64,
 }
@@ -74,6 +82,9 @@ impl Work {
         self.duplicates += other.duplicates;
         self.queue_drops += other.queue_drops;
         self.past_limit += other.past_limit;
+        self.unwanted += other.unwanted;
+        self.frames_to_write += other.frames_to_write;
+        self.write_drops += other.write_drops;
         self.flows_evicted += other.flows_evicted;
     }
 }
@@ -97,6 +108,9 @@ impl Ledger {
     pub fn add_work(&mut self, work: &Work) {
         self.worker_queue_drops += work.queue_drops;
         self.past_limit += work.past_limit;
+        self.unwanted += work.unwanted;
+        self.frames_to_write += work.frames_to_write;
+        self.write_drops += work.write_drops;
         self.dissected += work.dissected;
         self.duplicates += work.duplicates;
         self.flows_evicted += work.flows_evicted;
@@ -121,9 +135,9 @@ impl Ledger {
                 self.delivered + self.rx_dropped + self.rx_ring_full,
             ),
             (
-                "delivered = dissected + worker_queue_drops + bad_descriptors + past_limit",
+                "delivered = dissected + worker_queue_drops + bad_descriptors + past_limit + unwanted",
                 self.delivered,
-                self.dissected + self.worker_queue_drops + self.bad_descriptors + self.past_limit,
+                self.dissected + self.worker_queue_drops + self.bad_descriptors + self.past_limit + self.unwanted,
             ),
             ("records = records_written + sink_drops", self.records, self.records_written + self.sink_drops),
             (

@@ -1,7 +1,7 @@
 //! padtap: from a console's frames to what the console is doing.
 
-pub mod cli;
 pub mod dissect;
+pub mod filter;
 pub mod flow;
 pub mod latency;
 pub mod ledger;

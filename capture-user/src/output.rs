@@ -1,6 +1,7 @@
 //! Where records go. An output knows [`Record`] and nothing else; each format is one file.
 
 pub mod ndjson;
+pub mod pcapng;
 pub mod text;
 mod writers;
 

@@ -8,8 +8,8 @@ mod receive;
 mod work;
 
 use std::num::NonZero;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -19,12 +19,16 @@ use self::work::Desk;
 use crate::latency::Latency;
 use crate::ledger::{Ledger, Work};
 use crate::output::Outlet;
+use crate::output::pcapng::Filler;
 use crate::shard;
-use crate::source::{Error, Source, Tally};
+use crate::source::{Error, Frame, Source, Tally};
 use crate::time::Timestamp;
 
+/// Decides whether a frame is wanted.
+pub type Wanted = Arc<dyn Fn(&Frame<'_>) -> bool + Send + Sync>;
+
 /// How frames are spread over threads.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Config {
     /// Worker threads; 0: the receive threads dissect.
     pub workers: usize,
@@ -34,6 +38,10 @@ pub struct Config {
     pub limit: Option<NonZero<u64>>,
     /// What a shard makes of its frames.
     pub shard: shard::Config,
+    /// Which frames are wanted, where the source itself does not know.
+    pub wanted: Option<Wanted>,
+    /// Where frames go that are to be written to a capture file.
+    pub frames: Option<Filler>,
     /// How much slower a worker is made, for tests of overload: a pause after each batch.
     pub stall: Option<Duration>,
 }
@@ -122,7 +130,7 @@ impl Control {
 
     fn publish_tally(&self, before: &mut Tally, now: Tally) {
         let Ok(mut published) = self.published.lock() else { return };
-        published.tally = published.tally.plus(&now.minus(before));
+        published.tally = published.tally + (now - *before);
         *before = now;
     }
 }

@@ -60,7 +60,6 @@ impl Shard {
         if self.packets {
             self.tell_packet(&packet, frame, application);
         }
-        latency.record(Stage::Emit, watch.lap());
     }
 
     /// Time has passed without a frame (live), or with frames for others only.

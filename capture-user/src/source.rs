@@ -4,6 +4,14 @@
 //! cross to a worker without being copied and its buffer still returns to the thread that owns it. Whoever holds a
 //! token reads its bytes through a [`View`], a cheap handle every worker has its own clone of.
 
+mod buffers;
+pub mod packet;
+pub mod pcap;
+pub mod policy;
+pub mod route;
+pub mod xdp;
+
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use crate::time::Timestamp;
@@ -140,16 +148,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// This tally and another's together.
-    pub fn plus(&self, other: &Self) -> Self {
-        self.combine(other, u64::wrapping_add)
-    }
-
-    /// What came to this tally since it was `earlier`.
-    pub fn minus(&self, earlier: &Self) -> Self {
-        self.combine(earlier, u64::wrapping_sub)
-    }
-
     fn combine(&self, other: &Self, by: impl Fn(u64, u64) -> u64) -> Self {
         Self {
             seen: by(self.seen, other.seen),
@@ -163,6 +161,24 @@ impl Tally {
             delivered: by(self.delivered, other.delivered),
             bad_descriptors: by(self.bad_descriptors, other.bad_descriptors),
         }
+    }
+}
+
+/// This tally and another's together.
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.combine(&other, u64::wrapping_add)
+    }
+}
+
+/// What came to this tally since it was `earlier`.
+impl Sub for Tally {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        self.combine(&earlier, u64::wrapping_sub)
     }
 }
 

@@ -58,12 +58,13 @@ impl Shape {
 struct Histogram<const N: usize> {
     counts: [u32; N],
     total: u64,
+    min: u32,
     max: u32,
 }
 
 impl<const N: usize> Default for Histogram<N> {
     fn default() -> Self {
-        Self { counts: [0; N], total: 0, max: 0 }
+        Self { counts: [0; N], total: 0, min: u32::MAX, max: 0 }
     }
 }
 
@@ -72,6 +73,7 @@ impl<const N: usize> Histogram<N> {
         let bucket = bucket(value).min(N - 1);
         self.counts[bucket] = self.counts[bucket].saturating_add(1);
         self.total += 1;
+        self.min = self.min.min(value);
         self.max = self.max.max(value);
     }
 
@@ -79,14 +81,14 @@ impl<const N: usize> Histogram<N> {
         Summary { p50: self.quantile(0.5) * unit, p99: self.quantile(0.99) * unit, max: f64::from(self.max) * unit }
     }
 
-    /// The middle of the bucket in which the quantile falls, never above the maximum.
+    /// The middle of the bucket in which the quantile falls, but never outside of what was seen.
     fn quantile(&self, share: f64) -> f64 {
         let rank = (self.total as f64 * share).ceil().max(1.0) as u64;
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
             seen += u64::from(*count);
             if seen >= rank {
-                return middle(index).min(f64::from(self.max));
+                return middle(index).clamp(f64::from(self.min), f64::from(self.max));
             }
         }
         f64::from(self.max)
@@ -132,5 +134,15 @@ mod tests {
         assert!((gap.p50 - 16.0).abs() < 1.0, "{gap:?}");
         assert_eq!(gap.max, 300.0);
         assert_eq!(shape.size().max, 1_200.0);
+    }
+
+    #[test]
+    fn what_never_varies_is_exact() {
+        let mut shape = Shape::default();
+        for _ in 0..100 {
+            shape.record(20_000_000, 252);
+        }
+        assert_eq!(shape.size(), Summary { p50: 252.0, p99: 252.0, max: 252.0 });
+        assert_eq!(shape.gap_ms(), Summary { p50: 20.0, p99: 20.0, max: 20.0 });
     }
 }

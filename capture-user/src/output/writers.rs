@@ -2,8 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -34,6 +35,7 @@ struct Tally {
     made: AtomicU64,
     written: AtomicU64,
     dropped: AtomicU64,
+    failed: AtomicBool,
 }
 
 /// What became of the records, over all sinks.
@@ -87,6 +89,26 @@ impl Writers {
             written: sum.written + sink.tally.written.load(Ordering::Relaxed),
             dropped: sum.dropped + sink.tally.dropped.load(Ordering::Relaxed),
         })
+    }
+
+    /// Sinks that have not failed.
+    pub fn working(&self) -> u64 {
+        self.sinks.iter().filter(|sink| !sink.tally.failed.load(Ordering::Acquire)).count() as u64
+    }
+
+    /// Whether there are sinks, and every one of them has failed.
+    pub fn all_failed(&self) -> bool {
+        !self.sinks.is_empty() && self.working() == 0
+    }
+
+    /// Waits until the sinks have dealt with all that was handed over so far.
+    pub fn settle(&self) {
+        while {
+            let account = self.account();
+            account.made > account.written + account.dropped
+        } {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits until all that was handed over is written. All [`Outlet`]s must be gone.
@@ -153,6 +175,7 @@ fn write(mut sink: Box<dyn Sink>, batches: &Receiver<Batch>, tally: &Tally) -> i
             None => write_batch(&mut *sink, &batch, batches.is_empty(), &mut failure),
             Some(_) => 0,
         };
+        tally.failed.store(failure.is_some(), Ordering::Release);
         tally.written.fetch_add(written, Ordering::Relaxed);
         tally.dropped.fetch_add(batch.len() as u64 - written, Ordering::Relaxed);
     }

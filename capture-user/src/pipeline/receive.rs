@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::work::Desk;
-use super::{Config, Control};
+use super::{Config, Control, Wanted};
 use crate::latency::Stopwatch;
 use crate::ledger::Work;
 use crate::source::{Error, Received, Source, Tally, View};
@@ -60,8 +60,12 @@ enum Burst {
 /// The source as both kinds of receive thread use it: with the limit kept, the stop heeded and the tally published.
 pub(super) struct Intake<'a, S: Source> {
     source: S,
+    view: S::View,
     control: &'a Control,
     limit: u64,
+    wanted: Option<Wanted>,
+    unwanted: Vec<S::Token>,
+    scratch: Vec<u8>,
     /// The tally as last published.
     tally: Tally,
     work: Work,
@@ -71,7 +75,18 @@ pub(super) struct Intake<'a, S: Source> {
 impl<'a, S: Source> Intake<'a, S> {
     fn new(source: S, config: &Config, control: &'a Control) -> Self {
         let limit = config.limit.map_or(u64::MAX, |limit| limit.get());
-        Self { source, control, limit, tally: Tally::default(), work: Work::default(), published: Instant::now() }
+        Self {
+            view: source.view(),
+            source,
+            control,
+            limit,
+            wanted: config.wanted.clone(),
+            unwanted: Vec::new(),
+            scratch: Vec::new(),
+            tally: Tally::default(),
+            work: Work::default(),
+            published: Instant::now(),
+        }
     }
 
     /// Takes frames. A source that is asked to stop is emptied first; a live one that has reached the limit is
@@ -93,11 +108,12 @@ impl<'a, S: Source> Intake<'a, S> {
         }
         let patience = if stopping { Duration::ZERO } else { PATIENCE };
         let received = self.source.receive(if past_limit { BURST } else { wanted }, patience, tokens);
-        let count = tokens.len();
         if past_limit {
-            self.work.past_limit += count as u64;
+            self.work.past_limit += tokens.len() as u64;
             self.source.recycle(tokens);
         } else {
+            self.leave_out(tokens);
+            let count = tokens.len();
             self.control.taken.fetch_add(count as u64, Ordering::Relaxed);
             self.control.reserved.fetch_sub((wanted - count.min(wanted)) as u64, Ordering::Relaxed);
         }
@@ -109,6 +125,15 @@ impl<'a, S: Source> Intake<'a, S> {
             Received::Nothing => Ok(Burst::Nothing),
             Received::End => Ok(Burst::End),
         }
+    }
+
+    /// Gives back the frames that nobody wants.
+    fn leave_out(&mut self, tokens: &mut Vec<S::Token>) {
+        let Some(wanted) = &self.wanted else { return };
+        let unwanted = tokens.extract_if(.., |token| !wanted(&self.view.frame(token, &mut self.scratch)));
+        self.unwanted.extend(unwanted);
+        self.work.unwanted += self.unwanted.len() as u64;
+        self.source.recycle(&mut self.unwanted);
     }
 
     /// How many frames this thread may take within the limit.

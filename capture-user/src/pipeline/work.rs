@@ -8,6 +8,7 @@ use super::receive::{Arrival, Batch, PUBLISH};
 use super::{Config, Control};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::output::Outlet;
+use crate::output::pcapng::{Filler, Note};
 use crate::shard::Shard;
 use crate::source::{Source, View};
 use crate::time::Timestamp;
@@ -41,6 +42,7 @@ pub(super) struct Desk<'a> {
     scratch: Vec<u8>,
     clock: Timestamp,
     published: Instant,
+    frames: Option<Filler>,
     stall: Option<Duration>,
 }
 
@@ -55,6 +57,7 @@ impl<'a> Desk<'a> {
             scratch: Vec::new(),
             clock: Timestamp::from_nanos(i64::MIN),
             published: Instant::now(),
+            frames: config.frames.clone(),
             stall: config.stall,
         }
     }
@@ -72,6 +75,11 @@ impl<'a> Desk<'a> {
             let frame = view.frame(token, &mut self.scratch);
             self.clock = self.clock.max(frame.time);
             self.shard.process(&frame, &mut self.watch, &mut self.latency);
+            if let Some(frames) = &mut self.frames {
+                self.shard.work.frames_to_write += 1;
+                frames.push(&frame, Note::default());
+            }
+            self.latency.record(Stage::Emit, self.watch.lap());
             let before = view.stamped(token).map(|stamp| arrival.monotonic.saturating_sub(stamp));
             if let Some(before) = before {
                 self.latency.record(Stage::KernelToRx, before);
@@ -100,6 +108,10 @@ impl<'a> Desk<'a> {
             self.published = Instant::now();
             self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
         }
+        if due && let Some(frames) = &mut self.frames {
+            frames.flush();
+            self.shard.work.write_drops += frames.take_dropped();
+        }
         if due || self.shard.records.len() >= RECORDS {
             self.outlet.send(&mut self.shard.records);
         }
@@ -108,6 +120,10 @@ impl<'a> Desk<'a> {
     /// Nothing more will come, to any shard, after `clock`.
     pub(super) fn finish(mut self, clock: Timestamp) {
         self.shard.finish(clock);
+        if let Some(mut frames) = self.frames.take() {
+            frames.flush();
+            self.shard.work.write_drops += frames.take_dropped();
+        }
         self.outlet.send(&mut self.shard.records);
         self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
     }
