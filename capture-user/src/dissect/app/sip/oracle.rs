@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::dissect::app::{Conversation, Direction, Event, Protocol, Segment};
 use crate::dissect::{Transport, dissect};
 use crate::flow::{Application, Surroundings};
-use crate::source::{Frame, LinkType};
+use crate::source::{Frame, LinkType, Received, Source, View, pcap};
 use crate::time::Timestamp;
 
 /// The events of a foreign capture as pairs of kind and fields; none (said aloud) where it is not there. With `protocol`
@@ -19,8 +20,7 @@ pub(crate) fn events_of(name: &str, protocol: Option<&'static Protocol>) -> Opti
         eprintln!("skipped: PADTAP_PCAPS is not set");
         return None;
     };
-    let bytes = std::fs::read(Path::new(&folder).join(name)).expect("a capture of PADTAP_PCAPS");
-    Some(events(&frames(&bytes), protocol))
+    Some(events(&frames(&Path::new(&folder).join(name)), protocol))
 }
 
 /// The events of frames, in order.
@@ -100,65 +100,14 @@ fn collect(around: &mut Surroundings, told: &mut Vec<(String, Value)>) {
     told.extend(around.output.events.drain(..).map(|event| (event.kind.to_owned(), json(&event))));
 }
 
-/// The frames of a little-endian pcap or pcapng file.
-fn frames(bytes: &[u8]) -> Vec<(Timestamp, LinkType, Vec<u8>)> {
-    match word(bytes, 0) {
-        0x0a0d_0d0a => pcapng(bytes),
-        0xa1b2_c3d4 => pcap(bytes),
-        magic => panic!("magic {magic:x}"),
-    }
-}
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-fn link(number: u32) -> LinkType {
-    match number {
-        1 => LinkType::Ethernet,
-        101 => LinkType::RawIp,
-        other => panic!("link type {other}"),
-    }
-}
-
-fn pcap(bytes: &[u8]) -> Vec<(Timestamp, LinkType, Vec<u8>)> {
-    let link = link(word(bytes, 20));
-    let (mut at, mut frames) = (24, Vec::new());
-    while at < bytes.len() {
-        let length = word(bytes, at + 8) as usize;
-        let time = Timestamp::new(i64::from(word(bytes, at)), word(bytes, at + 4) * 1_000);
-        frames.push((time, link, bytes[at + 16..at + 16 + length].to_vec()));
-        at += 16 + length;
-    }
-    frames
-}
-
-fn pcapng(bytes: &[u8]) -> Vec<(Timestamp, LinkType, Vec<u8>)> {
-    let (mut at, mut frames, mut interface) = (0, Vec::new(), (LinkType::Ethernet, 1_000));
-    while at < bytes.len() {
-        let block = &bytes[at..at + word(bytes, at + 4) as usize];
-        match word(block, 0) {
-            1 => interface = (link(word(block, 8) & 0xffff), unit(&block[16..block.len() - 4])),
-            6 => {
-                let ticks = i64::from(word(block, 12)) << 32 | i64::from(word(block, 16));
-                let data = block[28..28 + word(block, 20) as usize].to_vec();
-                frames.push((Timestamp::from_nanos(ticks * interface.1), interface.0, data));
-            }
-            _ => {}
-        }
-        at += block.len();
-    }
-    frames
-}
-
-/// Nanoseconds per tick, by the option if_tsresol.
-fn unit(mut options: &[u8]) -> i64 {
-    while let [code, _, length, _, rest @ ..] = options {
-        match (code, rest.first()) {
-            (9, Some(exponent)) => return 10_i64.pow(9 - u32::from(*exponent)),
-            (0, _) => break,
-            _ => options = rest.get(usize::from(*length).next_multiple_of(4)..).unwrap_or_default(),
-        }
-    }
-    1_000
+/// The frames of a capture file.
+fn frames(path: &Path) -> Vec<(Timestamp, LinkType, Vec<u8>)> {
+    let mut source = pcap::open([path], |_| Some(0)).expect("a capture file");
+    let (view, mut tokens, mut scratch) = (source.view(), Vec::new(), Vec::new());
+    while source.receive(1_024, Duration::ZERO, &mut tokens).expect("frames") != Received::End {}
+    let read = |token| {
+        let frame = view.frame(token, &mut scratch);
+        (frame.time, frame.link, frame.data.to_vec())
+    };
+    tokens.iter().map(read).collect()
 }
