@@ -1,6 +1,7 @@
 //! SIP (RFC 3261) over UDP and TCP: one `sip` record per message, the media that its session descriptions announce,
 //! and the keep-alives on its flows, told once as `sip_keepalive` when the flow ends.
 
+mod announce;
 mod body;
 mod facts;
 mod keepalive;
@@ -11,12 +12,10 @@ pub(super) mod oracle;
 mod tests;
 mod uri;
 
-use std::sync::Arc;
-
-use super::rtp::{self, way};
-use super::sdp::{Description, Media, Negotiated};
-use super::{Conversation, Direction, Expectation, Output, Over, Probe, Protocol, Segment, Step, rtcp};
+use super::rtp::way;
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
 use crate::time::Timestamp;
+use announce::Announcer;
 use facts::Facts;
 use keepalive::{KeepAlive, Tally};
 use message::{Head, Parsed, Start};
@@ -73,6 +72,7 @@ struct Sip {
     exosip: Tally,
     nathelper: Tally,
     crlf: [Tally; 2],
+    announcer: Announcer,
     /// Per direction of a stream: what remains.
     rest: [Rest; 2],
 }
@@ -210,32 +210,13 @@ impl Sip {
         }
         let description = body::description(head.field("content-type"), body);
         if let Some(description) = &description {
-            announce(description, head.field("call-id").unwrap_or_default(), out);
+            let call_id = head.field("call-id").unwrap_or_default();
+            self.announcer.announce(description, call_id, segment.direction, out);
         }
         out.identify(PROTOCOL.name);
         let facts = Facts::new(head, way(segment.direction), description, &out.people);
         out.emit(segment.time, PROTOCOL.name, facts);
     }
-}
-
-/// Announces the flows of every medium that RTP will carry.
-fn announce(description: &Description, call_id: &str, out: &mut Output) {
-    let call_id: Arc<str> = clip(call_id).into();
-    for media in description.media.iter().filter(|media| media.is_rtp()) {
-        let negotiated = Arc::new(negotiated(media, &call_id));
-        if let Some(endpoint) = media.rtp_endpoint() {
-            let open = rtp::opener(Arc::clone(&negotiated));
-            out.expectations.push(Expectation { endpoint, protocol: &rtp::PROTOCOL, open });
-        }
-        if let Some(endpoint) = media.rtcp_endpoint() {
-            let open = rtcp::announced(negotiated);
-            out.expectations.push(Expectation { endpoint, protocol: &rtcp::PROTOCOL, open });
-        }
-    }
-}
-
-fn negotiated(media: &Media, call_id: &Arc<str>) -> Negotiated {
-    Negotiated { call_id: Arc::clone(call_id), kind: media.kind.clone(), formats: media.formats.clone() }
 }
 
 impl Conversation for Sip {

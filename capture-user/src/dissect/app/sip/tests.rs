@@ -76,6 +76,22 @@ fn media_that_were_not_refused_are_announced() {
 }
 
 #[test]
+fn an_answer_announces_the_media_of_both_sides() {
+    let answer = "v=0\r\nc=IN IP4 203.0.113.31\r\nm=audio 6000 RTP/AVP 0\r\na=rtcp-mux\r\na=rtcp:6000\r\n";
+    let ok = String::from_utf8_lossy(OK).replace("Content-Length: 0", &format!("Content-Length: {}", answer.len()));
+    let ok = ok.replace("200 OK", "183 Session Progress") + answer;
+    let other_call = ok.replace("call-1", "call-2");
+    let announced = |reply: &str| {
+        let output = converse(&PROTOCOL, &[(Out, &invite()), (In, reply.as_bytes())]);
+        output.expectations.iter().map(|one| format!("{one:?}")).collect::<Vec<_>>()
+    };
+    let offered = ["rtp at 192.168.1.40:40000", "rtcp at 192.168.1.40:40001"];
+    let answered = ["rtp at 203.0.113.31:6000"];
+    assert_eq!(announced(&ok), [&offered[..], &answered, &offered].concat());
+    assert_eq!(announced(&other_call), [&offered[..], &answered].concat());
+}
+
+#[test]
 fn people_are_hashed_and_hosts_are_not() {
     let mut output = Output { people: People::hashed([3; 16]), ..Output::default() };
     let invite = invite();
