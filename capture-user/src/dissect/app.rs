@@ -18,6 +18,10 @@ mod output;
 mod people;
 mod portmap;
 mod quic;
+mod rtcp;
+mod rtp;
+mod sdp;
+mod sip;
 mod ssdp;
 mod stun;
 #[cfg(test)]
@@ -58,6 +62,9 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &http::PROTOCOL,
     &stun::STUN,
     &stun::STUN_TCP,
+    &sip::PROTOCOL,
+    &rtcp::PROTOCOL,
+    &rtp::PROTOCOL,
 ];
 
 /// How one application protocol is recognised and read.
