@@ -2,6 +2,7 @@
 
 mod bench;
 mod capture;
+mod doctor;
 mod frames;
 mod logger;
 mod read;
@@ -53,6 +54,7 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Capture(options) => capture::run(&options),
         Command::Read(options) => read::run(&options),
         Command::Bench(Bench::Live(options)) => bench::live(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Completions { shell } => {
             Cli::print_completions(shell);
             Ok(Outcome::default())
