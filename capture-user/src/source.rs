@@ -136,9 +136,10 @@ pub struct Tally {
     pub rx_dropped: u64,
     /// Lost because the receive ring was full.
     pub rx_ring_full: u64,
-    /// Handed out by [`Source::receive`].
+    /// Taken over from the kernel (or the file): handed out by [`Source::receive`], but for the `bad_descriptors` among
+    /// them.
     pub delivered: u64,
-    /// Handed out by the kernel but not readable: descriptors that point outside the buffers.
+    /// Delivered but not readable: descriptors that point outside the buffers, pieces too many, no stamp in front.
     pub bad_descriptors: u64,
 }
 
