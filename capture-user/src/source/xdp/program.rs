@@ -21,6 +21,7 @@ pub use error::Error;
 use self::attach::XdpLink;
 use self::tables::{Plain, Tables};
 use super::super::policy::ConsoleFilter;
+use super::link::Link;
 
 /// The compiled program, as `cargo xtask bpf` builds it from `capture-ebpf`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/padtap.bpf.o");
@@ -133,7 +134,12 @@ impl Program {
 
     fn attach_as(&mut self, interface: u32, mode: Mode) -> Result<(), Error> {
         let program = xdp(&mut self.ebpf)?.fd().map_err(|error| Error::load(&error))?;
-        self.link = Some(XdpLink::create(program.as_fd(), interface, mode).map_err(Error::attach)?);
+        let link = XdpLink::create(program.as_fd(), interface, mode);
+        self.link = Some(link.map_err(|refusal| match refusal.raw_os_error() {
+            // What the kernel says of an index that is no interface's.
+            Some(libc::EINVAL) => Error::attach(Link::by_index(interface).err().unwrap_or(refusal)),
+            _ => Error::attach(refusal),
+        })?);
         Ok(())
     }
 
