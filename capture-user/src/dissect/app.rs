@@ -9,6 +9,7 @@ mod captures;
 mod dhcp;
 mod dhcpv6;
 mod dns;
+mod dtls;
 mod exchange;
 mod http;
 mod nbns;
@@ -16,10 +17,16 @@ mod ntp;
 mod output;
 mod people;
 mod portmap;
+mod quic;
+mod rtcp;
+mod rtp;
+mod sdp;
+mod sip;
 mod ssdp;
 mod stun;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tls;
 mod wire;
 
 use std::fmt;
@@ -39,6 +46,9 @@ use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
 pub static PROTOCOLS: &[&Protocol] = &[
+    &tls::PROTOCOL,
+    &dtls::PROTOCOL,
+    &quic::PROTOCOL,
     &dns::DNS,
     &dns::DNS_TCP,
     &dns::MDNS,
@@ -52,6 +62,9 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &http::PROTOCOL,
     &stun::STUN,
     &stun::STUN_TCP,
+    &sip::PROTOCOL,
+    &rtcp::PROTOCOL,
+    &rtp::PROTOCOL,
 ];
 
 /// How one application protocol is recognised and read.
