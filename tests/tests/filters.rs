@@ -84,7 +84,7 @@ fn frames_cut_at_every_length() {
     if !tcpdump::is_there() {
         return;
     }
-    let expressions = [table(), combinations(50)].concat();
+    let expressions = [table(), combinations(20)].concat();
     for link in LINKS {
         compare(link, &expressions, &frames::cut(&frames::made(link)), false);
     }
@@ -104,7 +104,7 @@ fn captures_of_others() {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "pcap" || extension == "pcapng"));
     paths.sort();
     let read: Vec<_> = paths.iter().map(|path| tcpdump::read(path)).collect();
-    let expressions = [table(), combinations(150)].concat();
+    let expressions = [table(), combinations(60)].concat();
     for link in LINKS {
         let frames: Vec<Raw> =
             read.iter().filter(|(of, _)| *of == link).flat_map(|(_, frames)| frames).cloned().collect();

@@ -113,7 +113,7 @@ fn ports(source: u16, destination: u16) -> Vec<u8> {
 fn ipv4(protocol: u8, fragment: u16, options: &[u8], source: [u8; 4], destination: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let header = u8::try_from(20 + options.len()).expect("few options");
     let total = u16::try_from(usize::from(header) + payload.len()).expect("a short packet");
-    let mut packet = vec![0x40 | header / 4, 0];
+    let mut packet = vec![0x40 | (header / 4), 0];
     packet.extend(total.to_be_bytes());
     packet.extend([0, 1]);
     packet.extend(fragment.to_be_bytes());
