@@ -10,6 +10,7 @@ mod ip;
 mod layer;
 mod link;
 mod mac;
+mod summary;
 mod transport;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ pub use cursor::{Cursor, Reason, Stopped};
 pub use ip::{Fragment, Ip};
 pub use layer::Layer;
 pub use mac::Mac;
+pub use summary::summary;
 pub use transport::{Icmp, Tcp, TcpFlags, Transport, Udp};
 
 use crate::source::Frame;

@@ -2,5 +2,12 @@
 
 pub mod dissect;
 pub mod filter;
+pub mod flow;
+pub mod latency;
+pub mod ledger;
+pub mod output;
+pub mod pipeline;
+pub mod record;
+pub mod shard;
 pub mod source;
 pub mod time;
