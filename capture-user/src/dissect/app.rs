@@ -4,8 +4,22 @@
 //! [`Conversation`], the state of one flow that speaks it. To add one, write the file, declare its `mod` and list it
 //! in [`PROTOCOLS`]; nothing else changes, because what it finds leaves as [`Facts`], which every output prints.
 
+mod blizzard;
+mod bytes;
+mod ddp;
+mod discord;
+mod echo;
+mod enet;
+mod epic;
+mod natcheck;
 mod output;
+mod overwatch;
 mod people;
+mod photon;
+mod pia;
+mod raknet;
+mod remoteplay;
+mod source_query;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -19,7 +33,22 @@ pub use people::People;
 use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
-pub static PROTOCOLS: &[&Protocol] = &[];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &ddp::PROTOCOL,
+    &remoteplay::PROTOCOL,
+    &blizzard::PROTOCOL,
+    &pia::PROTOCOL,
+    &natcheck::PROTOCOL,
+    &discord::PROTOCOL,
+    &source_query::PROTOCOL,
+    &raknet::PROTOCOL,
+    &enet::PROTOCOL,
+    &echo::BATTLENET,
+    &echo::DEMONWARE,
+    &overwatch::PROTOCOL,
+    &photon::PROTOCOL,
+    &epic::PROTOCOL,
+];
 
 /// How one application protocol is recognised and read.
 pub struct Protocol {
