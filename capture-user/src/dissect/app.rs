@@ -6,36 +6,78 @@
 
 mod blizzard;
 mod bytes;
+#[cfg(test)]
+mod captures;
 mod ddp;
+mod dhcp;
+mod dhcpv6;
 mod discord;
+mod dns;
+mod dtls;
 mod echo;
 mod enet;
 mod epic;
+mod exchange;
+mod http;
 mod natcheck;
+mod nbns;
+mod ntp;
 mod output;
 mod overwatch;
 mod people;
 mod photon;
 mod pia;
+mod portmap;
+mod quic;
 mod raknet;
 mod remoteplay;
+mod rtcp;
+mod rtp;
+mod sdp;
+mod sip;
 mod source_query;
+mod ssdp;
+mod stun;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tls;
+mod wire;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+pub use dhcp::Message as DhcpFacts;
+pub use dhcpv6::Message as Dhcpv6Facts;
+pub use dns::Exchange as DnsFacts;
+pub use http::Exchange as HttpFacts;
 pub use output::{Event, Expectation, Facts, HostFrom, Label, Output};
 pub use people::People;
+pub use ssdp::Message as SsdpFacts;
+pub use stun::is_message as is_stun;
 
 use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
 pub static PROTOCOLS: &[&Protocol] = &[
-    &ddp::PROTOCOL,
+    &tls::PROTOCOL,
+    &dtls::PROTOCOL,
+    &quic::PROTOCOL,
+    &dns::DNS,
+    &dns::DNS_TCP,
+    &dns::MDNS,
+    &dns::LLMNR,
+    &nbns::PROTOCOL,
+    &dhcp::PROTOCOL,
+    &dhcpv6::PROTOCOL,
+    &ntp::PROTOCOL,
+    &portmap::PROTOCOL,
+    &ssdp::PROTOCOL,
     &remoteplay::PROTOCOL,
+    &http::PROTOCOL,
+    &stun::STUN,
+    &stun::STUN_TCP,
+    &ddp::PROTOCOL,
     &blizzard::PROTOCOL,
     &pia::PROTOCOL,
     &natcheck::PROTOCOL,
@@ -48,6 +90,9 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &overwatch::PROTOCOL,
     &photon::PROTOCOL,
     &epic::PROTOCOL,
+    &sip::PROTOCOL,
+    &rtcp::PROTOCOL,
+    &rtp::PROTOCOL,
 ];
 
 /// How one application protocol is recognised and read.
