@@ -6,11 +6,18 @@
 
 pub mod app;
 mod cursor;
+mod gre;
 mod ip;
 mod layer;
 mod link;
+mod llc;
 mod mac;
+mod mpls;
+mod ppp;
+#[cfg(test)]
+mod samples;
 mod transport;
+mod tunnel;
 
 use std::net::IpAddr;
 
@@ -30,7 +37,7 @@ const MAX_LAYERS: usize = 16;
 const MAX_STEPS: usize = 32;
 
 /// What the walk found in one frame.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// The layers read, outermost first.
     pub layers: ArrayVec<Layer, MAX_LAYERS>,
@@ -40,6 +47,9 @@ pub struct Packet<'a> {
     pub vlan: ArrayVec<u16, 4>,
     /// The tunnels it came through, outermost first.
     pub encap: ArrayVec<&'static str, 4>,
+    /// The number of the innermost tunnel that has one: VXLAN's and Geneve's network, ERSPAN's session, GRE's key,
+    /// the last MPLS label.
+    pub tunnel_id: Option<u32>,
     /// The innermost IP header.
     pub ip: Option<Ip>,
     /// What the innermost IP header carries.
@@ -65,6 +75,12 @@ impl<'a> Packet<'a> {
             Transport::Tcp(tcp) => Some((tcp.source, tcp.destination)),
             _ => None,
         }
+    }
+
+    /// Notes that what follows came through a tunnel; a full list keeps the outermost ones.
+    fn tunnel(&mut self, name: &'static str, id: Option<u32>) {
+        let _ = self.encap.try_push(name);
+        self.tunnel_id = id.or(self.tunnel_id);
     }
 
     /// Notes a layer; a full list keeps the outermost ones.

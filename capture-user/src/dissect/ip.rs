@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use etherparse::err::ipv4::HeaderSliceError;
 use etherparse::{Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice};
 
-use super::{Cursor, Layer, Next, Packet, Stopped};
+use super::{Cursor, Layer, Next, Packet, Stopped, Transport};
 
 /// IP protocol numbers of the IPv6 extension headers (IANA protocol-numbers).
 mod extension {
@@ -13,6 +13,8 @@ mod extension {
     pub const ROUTING: u8 = 43;
     pub const FRAGMENT: u8 = 44;
     pub const AUTHENTICATION: u8 = 51;
+    /// No next header: nothing follows.
+    pub const NOTHING: u8 = 59;
     pub const DESTINATION: u8 = 60;
 }
 
@@ -73,6 +75,7 @@ fn v4<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stop
         offset: u32::from(header.fragments_offset().value()) * 8,
         more: header.more_fragments(),
     });
+    packet.transport = Transport::None;
     packet.ip = Some(Ip {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
@@ -93,11 +96,13 @@ fn v4<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stop
 fn v6<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
     let header = Ipv6HeaderSlice::from_slice(cursor.rest()).map_err(|_| cursor.short(Layer::Ipv6, 40))?;
     // A zero length is that of a jumbogram, or of segmentation offload: all that follows belongs to it.
-    let length = match usize::from(header.payload_length()) {
-        0 => cursor.wire_length() as usize,
-        payload => payload + 40,
+    let length = match (usize::from(header.payload_length()), header.next_header().0) {
+        (0, extension::NOTHING) => 40,
+        (0, _) => cursor.wire_length() as usize,
+        (payload, _) => payload + 40,
     };
     packet.enter(Layer::Ipv6);
+    packet.transport = Transport::None;
     packet.ip = Some(Ip {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
@@ -113,7 +118,11 @@ fn v6<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stop
 }
 
 /// Extension headers are as many as the sender likes; each is at least eight bytes, so the packet's end bounds them.
-fn extensions<'a>(mut protocol: u8, packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
+pub(super) fn extensions<'a>(
+    mut protocol: u8,
+    packet: &mut Packet<'a>,
+    cursor: &mut Cursor<'a>,
+) -> Result<Next, Stopped> {
     loop {
         let layer = match protocol {
             extension::HOP_BY_HOP => Layer::Ipv6HopByHop,

@@ -1,15 +1,21 @@
-//! UDP (RFC 768), TCP (RFC 9293), ICMP (RFC 792) and ICMPv6 (RFC 4443).
+//! UDP (RFC 768), TCP (RFC 9293), ICMP (RFC 792), ICMPv6 (RFC 4443) and IGMP (RFC 3376).
 
 use etherparse::err::tcp::HeaderSliceError;
 use etherparse::{Icmpv4Slice, Icmpv6Slice, TcpHeaderSlice, UdpHeaderSlice};
 
-use super::{Cursor, Layer, Next, Packet, Stopped};
+use super::{Cursor, Layer, Next, Packet, Stopped, gre, tunnel};
 
 /// IP protocol numbers (IANA protocol-numbers).
 mod protocol {
     pub const ICMP: u8 = 1;
+    pub const IGMP: u8 = 2;
+    /// An IPv4 packet (RFC 2003).
+    pub const IPV4: u8 = 4;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    /// An IPv6 packet (RFC 4213).
+    pub const IPV6: u8 = 41;
+    pub const GRE: u8 = 47;
     pub const ICMPV6: u8 = 58;
 }
 
@@ -107,6 +113,9 @@ pub(super) fn read<'a>(number: u8, packet: &mut Packet<'a>, cursor: &mut Cursor<
             let icmp = Icmp { kind: message.type_u8(), code: message.code_u8(), rest: message.bytes5to8() };
             enter_icmp(Layer::Icmpv6, icmp, packet, cursor)
         }
+        protocol::IPV4 | protocol::IPV6 => tunnel::ip(number == protocol::IPV6, packet),
+        protocol::GRE => gre::read(packet, cursor),
+        protocol::IGMP => igmp(packet, cursor),
         _ => Ok(Next::End),
     }
 }
@@ -114,7 +123,8 @@ pub(super) fn read<'a>(number: u8, packet: &mut Packet<'a>, cursor: &mut Cursor<
 fn udp<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
     let header = UdpHeaderSlice::from_slice(cursor.rest()).map_err(|_| cursor.short(Layer::Udp, 8))?;
     packet.enter(Layer::Udp);
-    packet.transport = Transport::Udp(Udp { source: header.source_port(), destination: header.destination_port() });
+    let udp = Udp { source: header.source_port(), destination: header.destination_port() };
+    packet.transport = Transport::Udp(udp);
     match usize::from(header.length()) {
         // Zero: a jumbogram (RFC 2675) or offload; the IP length already bounds it.
         0 => {}
@@ -122,7 +132,7 @@ fn udp<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Sto
         length => cursor.trim(length),
     }
     cursor.take::<8>(Layer::Udp)?;
-    Ok(Next::End)
+    tunnel::over_udp(udp, packet, cursor)
 }
 
 fn tcp<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
@@ -151,5 +161,14 @@ fn enter_icmp<'a>(layer: Layer, icmp: Icmp, packet: &mut Packet<'a>, cursor: &mu
     cursor.take::<8>(layer)?;
     packet.enter(layer);
     packet.transport = Transport::Icmp(icmp);
+    Ok(Next::End)
+}
+
+/// All of IGMP's messages begin with the same eight bytes; they stay part of the payload, for whoever reads the rest.
+fn igmp<'a>(packet: &mut Packet<'a>, cursor: &Cursor<'a>) -> Result<Next, Stopped> {
+    if cursor.rest().len() < 8 {
+        return Err(cursor.short(Layer::Igmp, 8));
+    }
+    packet.enter(Layer::Igmp);
     Ok(Next::End)
 }
