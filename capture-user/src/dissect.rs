@@ -6,6 +6,8 @@
 
 pub mod app;
 mod cursor;
+mod dissector;
+mod duplicates;
 mod gre;
 mod ip;
 mod layer;
@@ -24,6 +26,8 @@ use std::net::IpAddr;
 use arrayvec::ArrayVec;
 
 pub use cursor::{Cursor, Reason, Stopped};
+pub use dissector::{Dissector, Settings};
+pub use duplicates::Duplicates;
 pub use ip::{Fragment, Ip};
 pub use layer::Layer;
 pub use mac::Mac;
@@ -58,6 +62,10 @@ pub struct Packet<'a> {
     pub payload: &'a [u8],
     /// Bytes of payload on the wire; more than `payload` holds when the frame was snapped.
     pub payload_length: u32,
+    /// Of how many fragments the innermost fragmented datagram was put together, when this frame made it whole.
+    pub reassembled: Option<u32>,
+    /// Whether a mirror delivered the frame before: it is the same packet again and counts no second time.
+    pub duplicate: bool,
     /// Where the walk had to stop, if it did not reach the end.
     pub stopped: Option<Stopped>,
 }
@@ -94,6 +102,8 @@ impl<'a> Packet<'a> {
 enum Next {
     Link(crate::source::LinkType),
     EtherType(u16),
+    /// What follows an IPv6 header or one of its extension headers.
+    Ipv6Header(u8),
     /// An IP packet whose version stands in its first four bits.
     Ip,
     /// What follows an IP header, by its protocol number.
@@ -102,7 +112,7 @@ enum Next {
     End,
 }
 
-/// Walks the headers of `frame`.
+/// Walks the headers of `frame`, and nothing but this frame: a fragment stays one. See [`Dissector`] for the rest.
 pub fn dissect<'a>(frame: &Frame<'a>) -> Packet<'a> {
     let mut packet = Packet::default();
     walk(&mut packet, Cursor::new(frame.data, frame.length), Next::Link(frame.link));
@@ -115,6 +125,7 @@ fn walk<'a>(packet: &mut Packet<'a>, mut cursor: Cursor<'a>, mut next: Next) {
             Next::Link(link) => link::read(link, packet, &mut cursor),
             Next::EtherType(ether_type) => link::ether_type(ether_type, packet, &mut cursor),
             Next::Ip => ip::read(packet, &mut cursor),
+            Next::Ipv6Header(kind) => ip::extensions(kind, packet, &mut cursor),
             Next::IpProtocol(protocol) => transport::read(protocol, packet, &mut cursor),
             Next::End => break,
         };
