@@ -18,6 +18,7 @@ mod mpls;
 mod ppp;
 #[cfg(test)]
 mod samples;
+mod summary;
 mod transport;
 mod tunnel;
 
@@ -31,6 +32,7 @@ pub use duplicates::Duplicates;
 pub use ip::{Fragment, Ip};
 pub use layer::Layer;
 pub use mac::Mac;
+pub use summary::summary;
 pub use transport::{Icmp, Tcp, TcpFlags, Transport, Udp};
 
 use crate::source::Frame;

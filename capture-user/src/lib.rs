@@ -1,6 +1,14 @@
 //! padtap: from a console's frames to what the console is doing.
 
 pub mod dissect;
+pub mod filter;
+pub mod flow;
+pub mod latency;
+pub mod ledger;
+pub mod output;
+pub mod pipeline;
 pub mod reassembly;
+pub mod record;
+pub mod shard;
 pub mod source;
 pub mod time;

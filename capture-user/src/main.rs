@@ -1,2 +1,11 @@
-//! padtap
-fn main() {}
+//! padtap: parse, run, exit code.
+
+mod cli;
+mod command;
+
+fn main() -> std::process::ExitCode {
+    match cli::Cli::from_environment() {
+        Ok(cli) => command::run(cli),
+        Err(error) => error.exit(),
+    }
+}

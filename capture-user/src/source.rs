@@ -4,6 +4,14 @@
 //! cross to a worker without being copied and its buffer still returns to the thread that owns it. Whoever holds a
 //! token reads its bytes through a [`View`], a cheap handle every worker has its own clone of.
 
+mod buffers;
+pub mod packet;
+pub mod pcap;
+pub mod policy;
+pub mod route;
+pub mod xdp;
+
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use crate::time::Timestamp;
@@ -133,10 +141,45 @@ pub struct Tally {
     pub rx_dropped: u64,
     /// Lost because the receive ring was full.
     pub rx_ring_full: u64,
-    /// Handed out by [`Source::receive`].
+    /// Taken from the receive ring (or the file): what [`Source::receive`] handed out, and bad descriptors.
     pub delivered: u64,
-    /// Handed out by the kernel but not readable: descriptors that point outside the buffers.
+    /// Taken, but not readable: descriptors that point outside the buffers, frames without their metadata.
     pub bad_descriptors: u64,
+}
+
+impl Tally {
+    fn combine(&self, other: &Self, by: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            seen: by(self.seen, other.seen),
+            passed: by(self.passed, other.passed),
+            filtered: by(self.filtered, other.filtered),
+            shunted: by(self.shunted, other.shunted),
+            redirected: by(self.redirected, other.redirected),
+            redirect_errors: by(self.redirect_errors, other.redirect_errors),
+            rx_dropped: by(self.rx_dropped, other.rx_dropped),
+            rx_ring_full: by(self.rx_ring_full, other.rx_ring_full),
+            delivered: by(self.delivered, other.delivered),
+            bad_descriptors: by(self.bad_descriptors, other.bad_descriptors),
+        }
+    }
+}
+
+/// This tally and another's together.
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.combine(&other, u64::wrapping_add)
+    }
+}
+
+/// What came to this tally since it was `earlier`.
+impl Sub for Tally {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        self.combine(&earlier, u64::wrapping_sub)
+    }
 }
 
 /// Why a source cannot go on, in one line that says what to do about it.

@@ -33,6 +33,16 @@ pub enum Transport<'a> {
     None,
 }
 
+impl<'a> Transport<'a> {
+    /// The TCP header, if it is one.
+    pub const fn tcp(&self) -> Option<&Tcp<'a>> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            _ => None,
+        }
+    }
+}
+
 /// A UDP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Udp {

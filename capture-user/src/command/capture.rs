@@ -1,0 +1,168 @@
+//! `padtap capture`: an interface through the engine.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::available_parallelism;
+
+use capture_user::output::pcapng::Description;
+use capture_user::source::packet::PacketSource;
+use capture_user::source::policy::ConsoleFilter;
+use capture_user::source::route::route;
+use capture_user::source::xdp::program::Request;
+use capture_user::source::xdp::{self, Control, Copying, Granted, Sizes};
+use capture_user::source::{LinkType, Tally};
+
+use super::session::{self, Plan, Warden};
+use super::{Outcome, Usage, frames, logger};
+use crate::cli::{self, Attach, Backend, Cli, Command};
+
+/// Captures until a limit is reached or a signal comes.
+///
+/// # Errors
+/// Whatever prevents the capture or ends it early, with what to do.
+pub fn run(options: &cli::Capture) -> anyhow::Result<Outcome> {
+    logger::start(options.output.verbose, options.output.quiet);
+    match options.backend {
+        Backend::Xdp => with_xdp(options),
+        Backend::AfPacket => with_packet_socket(options),
+    }
+}
+
+fn with_xdp(options: &cli::Capture) -> anyhow::Result<Outcome> {
+    let (sources, control) = xdp::open(&xdp_config(options)?)?;
+    if !options.output.quiet {
+        eprintln!("padtap: {}", granted(&options.interface, control.granted()));
+    }
+    let cores = available_parallelism().map_or(1, |cores| cores.get());
+    let plan = plan(options, cores.saturating_sub(sources.len()).max(1))?;
+    session::run(sources, plan, &mut Live { control, tally: Tally::default() })
+}
+
+fn xdp_config(options: &cli::Capture) -> anyhow::Result<xdp::Config> {
+    let rx = options.ring.get();
+    if !rx.is_power_of_two() {
+        return Err(Usage(format!("--ring {rx}: not a power of two")).into());
+    }
+    Ok(xdp::Config {
+        filter: console_filter(options)?,
+        attach: match options.attach {
+            Attach::Auto => Request::Best,
+            Attach::Native => Request::Native,
+            Attach::Generic => Request::Generic,
+        },
+        copying: match options.copy {
+            cli::Copying::Auto => Copying::Auto,
+            cli::Copying::ZeroCopy => Copying::ZeroCopy,
+            cli::Copying::Copy => Copying::Copy,
+        },
+        busy_poll: options.busy_poll,
+        events: options.output.verbose >= 2,
+        // The fill ring is twice as long, so that a burst finds free buffers while the last one is being read.
+        sizes: Sizes { rx, fill: rx.saturating_mul(2), held: rx.max(Sizes::default().held), ..Sizes::default() },
+        ..xdp::Config::new(&options.interface)
+    })
+}
+
+fn console_filter(options: &cli::Capture) -> anyhow::Result<ConsoleFilter> {
+    let mut filter = frames::consoles(&options.filter)?;
+    filter.set_pass_unmatched(options.pass);
+    frames::snap(&mut filter, options.snaplen);
+    Ok(filter)
+}
+
+/// The filter of the command line as it is now: the configuration file may have changed.
+fn reread_filter() -> anyhow::Result<ConsoleFilter> {
+    match Cli::from_environment()?.command {
+        Command::Capture(options) => console_filter(&options),
+        _ => Err(Usage("the command line changed its command".into()).into()),
+    }
+}
+
+fn plan(options: &cli::Capture, workers: usize) -> anyhow::Result<Plan<'_>> {
+    let snap_length = match options.snaplen {
+        cli::Snap::Bytes(bytes) => bytes,
+        cli::Snap::Full | cli::Snap::Headers => 0,
+    };
+    let interface = Description {
+        snap_length,
+        name: Some(options.interface.clone()),
+        filter: options.filter.expression.clone(),
+        os: Some(rustix::system::uname().release().to_string_lossy().into_owned()),
+        ..Description::bare(LinkType::Ethernet)
+    };
+    Ok(Plan {
+        run: &options.run,
+        output: &options.output,
+        workers,
+        wanted: frames::expression(&options.filter)?,
+        interfaces: vec![interface],
+    })
+}
+
+/// What kernel and driver granted, in a line.
+pub fn granted(interface: &str, granted: &Granted) -> String {
+    let Granted { mode, native_refused, queues, zero_copy, scatter_gather, huge_pages } = granted;
+    let mut line = format!("{interface}: {} XDP, ", format!("{mode:?}").to_lowercase());
+    line += if *zero_copy { "zero-copy" } else { "copy" };
+    line += &format!(", {queues} queue{}", if *queues == 1 { "" } else { "s" });
+    line += if *scatter_gather { ", scatter-gather" } else { ", frames up to a page" };
+    if *huge_pages {
+        line += ", huge pages";
+    }
+    if let Some(reason) = native_refused {
+        line += &format!(" (not in the driver: {reason})");
+    }
+    line
+}
+
+/// Watches over the XDP program.
+struct Live {
+    control: Control,
+    /// The counters as last read: they stay when the program cannot be asked any more.
+    tally: Tally,
+}
+
+impl Warden for Live {
+    fn tally(&mut self) -> Tally {
+        if let Ok(tally) = self.control.tally() {
+            self.tally = tally;
+        }
+        self.tally
+    }
+
+    fn look(&mut self) -> anyhow::Result<()> {
+        self.control.program().flush_events();
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        self.control.stop();
+    }
+
+    fn reload(&mut self) -> anyhow::Result<()> {
+        let filter = reread_filter()?;
+        Ok(self.control.program().set_filter(&filter)?)
+    }
+}
+
+fn with_packet_socket(options: &cli::Capture) -> anyhow::Result<Outcome> {
+    let filter = Arc::new(RwLock::new(console_filter(options)?));
+    let mut warden = Exchange(filter.clone());
+    let source = PacketSource::open(&options.interface, move |frame| {
+        route(frame, &filter.read().unwrap_or_else(PoisonError::into_inner))
+    })?;
+    if !options.output.quiet {
+        eprintln!("padtap: {}: packet socket", options.interface);
+    }
+    session::run(vec![source], plan(options, 1)?, &mut warden)
+}
+
+/// Exchanges the filter of a packet socket.
+struct Exchange(Arc<RwLock<ConsoleFilter>>);
+
+impl Warden for Exchange {
+    fn reload(&mut self) -> anyhow::Result<()> {
+        let filter = reread_filter()?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = filter;
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! One run of the engine: sources in, outputs out, and somebody who watches over it.
+
+mod outputs;
+
+use std::io::{self, IsTerminal, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use capture_user::dissect::app::People;
+use capture_user::latency::{Latency, Log};
+use capture_user::ledger::Ledger;
+use capture_user::output::pcapng::{Description, Limits};
+use capture_user::pipeline::{self, Control, Wanted};
+use capture_user::record::Record;
+use capture_user::source::{Source, Tally};
+use capture_user::{flow, shard};
+
+use self::outputs::{FrameFile, Outputs};
+use super::signals::Signals;
+use super::{Outcome, Usage, summary};
+use crate::cli;
+use capture_user::time::Timestamp;
+
+/// How often the supervisor looks around.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a run needs to know beside its sources.
+pub struct Plan<'a> {
+    /// How to run.
+    pub run: &'a cli::Run,
+    /// What comes out.
+    pub output: &'a cli::Output,
+    /// Worker threads, where the user did not say.
+    pub workers: usize,
+    /// Which frames are wanted, where the source does not know.
+    pub wanted: Option<Wanted>,
+    /// The interfaces, as a capture file describes them.
+    pub interfaces: Vec<Description>,
+}
+
+/// The part of a run that only its kind of source knows. Called by the supervising thread alone.
+pub trait Warden {
+    /// What the sources do not account for themselves.
+    fn tally(&mut self) -> Tally {
+        Tally::default()
+    }
+
+    /// Called many times a second.
+    ///
+    /// # Errors
+    /// What must end the run.
+    fn look(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// No frame may come from now on; those on their way still do.
+    fn stop(&mut self) {}
+
+    /// Reads the filter again.
+    ///
+    /// # Errors
+    /// What is wrong with it; the old one stays.
+    fn reload(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// For sources that need nobody.
+pub struct Nobody;
+
+impl Warden for Nobody {}
+
+/// Runs the engine until its sources end, a limit is reached, or a signal comes.
+///
+/// # Errors
+/// The first of: an output that cannot be opened, a source that broke, an output that failed.
+pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn Warden) -> anyhow::Result<Outcome> {
+    let signals = Signals::listen()?;
+    let live = sources.iter().any(Source::is_live);
+    let stop = limits("-a", &plan.run.autostop)?;
+    let control = Control::default();
+    thread::scope(|scope| {
+        let frames = FrameFile::open(plan.output, plan.interfaces.clone(), stop, live, scope, &control)?;
+        let outputs = Outputs::open(plan.output)?;
+        let config = pipeline::Config {
+            workers: plan.run.workers.unwrap_or(plan.workers),
+            pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
+            limit: plan.run.count.or(stop.packets.and_then(std::num::NonZero::new)),
+            shard: shard_config(&plan),
+            wanted: plan.wanted.clone(),
+            frames: frames.as_ref().map(FrameFile::filler),
+            stall: plan.run.stall_worker_us.map(Duration::from_micros),
+        };
+        let mut watch = Watch::new(&plan, &outputs, &control, warden, stop.duration)?;
+        let outlet = outputs.outlet(!live);
+        let main = thread::current();
+        let engine = scope.spawn({
+            let control = &control;
+            move || {
+                let outcome = pipeline::run(sources, &config, &outlet, control);
+                main.unpark();
+                outcome
+            }
+        });
+        let watched = watch.until(|| engine.is_finished(), &signals);
+        let outcome = engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let mut ledger = watch.ledger();
+        let latency = watch.all_latency();
+        if let Some(frames) = frames {
+            frames.finish(&mut ledger)?;
+        }
+        let time = control.clock().unwrap_or_else(Timestamp::now);
+        let full = outputs.finish(time, &mut ledger, &latency)?;
+        if !plan.output.quiet {
+            summary::write(&mut io::stderr().lock(), &ledger, &latency)?;
+        }
+        outcome?;
+        watched?;
+        Ok(Outcome { lost: plan.run.fail_on_drop && ledger.lost() > 0, full })
+    })
+}
+
+/// Conditions of `-a` and `-b`.
+pub fn limits(option: &str, conditions: &[String]) -> anyhow::Result<Limits> {
+    let mut limits = Limits::default();
+    for condition in conditions {
+        limits.add(condition).map_err(|error| Usage(format!("{option} {error}")))?;
+    }
+    Ok(limits)
+}
+
+fn shard_config(plan: &Plan<'_>) -> shard::Config {
+    shard::Config {
+        flows: flow::Config {
+            capacity: plan.run.max_flows.get(),
+            interval: plan.output.flow_interval,
+            ..flow::Config::default()
+        },
+        packets: plan.output.packets,
+        people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
+    }
+}
+
+/// The supervisor: looks around until the engine is finished.
+struct Watch<'a> {
+    control: &'a Control,
+    outputs: &'a Outputs,
+    warden: &'a mut dyn Warden,
+    latency: Latency,
+    log: Option<Log>,
+    logged: Instant,
+    deadline: Option<Instant>,
+    every: Option<Duration>,
+    told: Instant,
+    progress: bool,
+    shown: Instant,
+}
+
+impl<'a> Watch<'a> {
+    fn new(
+        plan: &Plan<'_>,
+        outputs: &'a Outputs,
+        control: &'a Control,
+        warden: &'a mut dyn Warden,
+        duration: Option<Duration>,
+    ) -> anyhow::Result<Self> {
+        let now = Instant::now();
+        let log = match &plan.output.latency_log {
+            Some(path) => Some(Log::create(path).with_context(|| path.display().to_string())?),
+            None => None,
+        };
+        Ok(Self {
+            control,
+            outputs,
+            warden,
+            latency: Latency::default(),
+            log,
+            logged: now,
+            deadline: duration.and_then(|duration| now.checked_add(duration)),
+            every: plan.output.stats_interval,
+            told: now,
+            progress: !plan.output.quiet && io::stderr().is_terminal() && !io::stdout().is_terminal(),
+            shown: now,
+        })
+    }
+
+    /// Looks around until `finished`. An error stops the engine, and is returned when it has ended.
+    fn until(&mut self, finished: impl Fn() -> bool, signals: &Signals) -> anyhow::Result<()> {
+        let mut outcome = Ok(());
+        while !finished() {
+            thread::park_timeout(LOOK);
+            let over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let unheard = self.outputs.all_failed();
+            if over || unheard || signals.stop() || self.control.is_limit_reached() || outcome.is_err() {
+                self.stop();
+            }
+            if outcome.is_ok() {
+                outcome = self.look(signals);
+            }
+        }
+        if self.progress {
+            eprint!("\r\x1b[K");
+        }
+        self.log_latency(true).and(outcome)
+    }
+
+    fn stop(&mut self) {
+        if !self.control.is_stopping() {
+            self.warden.stop();
+            self.control.stop();
+        }
+    }
+
+    fn look(&mut self, signals: &Signals) -> anyhow::Result<()> {
+        self.warden.look()?;
+        self.log_latency(false)?;
+        if signals.take_reload() {
+            match self.warden.reload() {
+                Ok(()) => eprintln!("padtap: reloaded"),
+                Err(error) => eprintln!("padtap: not reloaded, the old filter stays: {error:#}"),
+            }
+        }
+        if signals.take_statistics() {
+            let (ledger, latency) = (self.ledger(), self.all_latency());
+            summary::write(&mut io::stderr().lock(), &ledger, &latency)?;
+        }
+        if self.every.is_some_and(|every| self.told.elapsed() >= every) {
+            self.told = Instant::now();
+            let time = self.control.clock().unwrap_or_else(Timestamp::now);
+            let (ledger, latency) = (self.ledger(), self.all_latency());
+            self.outputs.tell(Record::stats(time, ledger, latency));
+        }
+        if self.progress && self.shown.elapsed() >= Duration::from_secs(1) {
+            self.shown = Instant::now();
+            let ledger = self.ledger();
+            eprint!("\r{} frames, {} lost\x1b[K", self.control.frames(), ledger.lost());
+            io::stderr().flush()?;
+        }
+        Ok(())
+    }
+
+    /// The account so far.
+    fn ledger(&mut self) -> Ledger {
+        let mut ledger = self.control.ledger();
+        ledger.add_tally(&self.warden.tally());
+        self.outputs.account(&mut ledger);
+        ledger
+    }
+
+    /// All that was measured so far.
+    fn all_latency(&mut self) -> Latency {
+        self.latency.absorb(&mut self.control.take_latency());
+        self.latency.clone()
+    }
+
+    fn log_latency(&mut self, now: bool) -> anyhow::Result<()> {
+        let Some(log) = &mut self.log else { return Ok(()) };
+        let length = self.logged.elapsed();
+        if now || length >= Duration::from_secs(1) {
+            self.logged = Instant::now();
+            let mut interval = self.control.take_latency();
+            log.add(&interval, length).context("the latency log")?;
+            self.latency.absorb(&mut interval);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! The account of a run, for people.
+
+use std::io::{self, Write};
+
+use capture_user::latency::Latency;
+use capture_user::ledger::Ledger;
+
+/// Writes where the frames went and how long each stage took.
+pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Result<()> {
+    let Ledger { seen, passed, filtered, shunted, delivered, dissected, duplicates, .. } = *ledger;
+    writeln!(to, "frames   {seen} seen, {delivered} delivered, {dissected} dissected, {} lost", ledger.lost())?;
+    let kept_out = [
+        (passed, "passed to the stack"),
+        (filtered, "filtered"),
+        (shunted, "shunted"),
+        (ledger.unwanted, "not matching the expression"),
+        (ledger.past_limit, "past the limit"),
+        (duplicates, "second copies"),
+    ];
+    list(to, "", &kept_out)?;
+    let lost = [
+        (ledger.redirect_errors, "without a socket"),
+        (ledger.rx_dropped, "without a free buffer"),
+        (ledger.rx_ring_full, "at a full receive ring"),
+        (ledger.bad_descriptors, "unreadable"),
+        (ledger.worker_queue_drops, "at a full worker queue"),
+    ];
+    list(to, "lost", &lost)?;
+    let written = [
+        (ledger.records_written, "records written"),
+        (ledger.sink_drops, "records lost"),
+        (ledger.frames_written, "frames written"),
+        (ledger.write_drops, "frames not written"),
+        (ledger.flows_evicted, "flows evicted"),
+    ];
+    list(to, "output", &written)?;
+    if let Some(words) = ledger.imbalance() {
+        writeln!(to, "ledger   {words}: please report this")?;
+    }
+    let mut heading = Some("latency             count        p50        p90        p99      p99.9        max  (ns)");
+    for (stage, figures) in latency.percentiles() {
+        if let Some(heading) = heading.take() {
+            writeln!(to, "{heading}")?;
+        }
+        writeln!(
+            to,
+            "  {:<14} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10}",
+            stage.name(),
+            figures.count,
+            figures.p50,
+            figures.p90,
+            figures.p99,
+            figures.p99_9,
+            figures.max
+        )?;
+    }
+    Ok(())
+}
+
+/// One line of those counts that are not zero; nothing when all are.
+fn list(to: &mut impl Write, heading: &str, counts: &[(u64, &str)]) -> io::Result<()> {
+    let parts: Vec<_> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if parts.is_empty() { Ok(()) } else { writeln!(to, "{heading:<8} {}", parts.join(", ")) }
+}

@@ -1,0 +1,190 @@
+//! The flows of one shard: who talks with whom, since when, how much.
+//!
+//! A flow is all packets between two endpoints under one protocol; its *source* is the side that sent first. Flows
+//! live in one slab, found through a hash table and queued by last activity, so memory is bounded by
+//! [`Config::capacity`] and ending the idle ones costs a look at the head of a queue.
+
+mod application;
+mod community_id;
+mod key;
+mod queue;
+mod shape;
+mod table;
+mod tcp;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use serde::Serialize;
+
+pub use application::{Application, Surroundings};
+pub use community_id::CommunityId;
+pub use key::{Key, Protocol};
+pub use shape::{Shape, Summary};
+pub use table::Table;
+pub use tcp::Connection;
+
+use crate::dissect::app::Direction;
+use crate::dissect::{Mac, Packet, TcpFlags};
+use crate::source::Frame;
+use crate::time::Timestamp;
+
+/// How many flows a shard keeps, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Flows kept at most; beyond it the one longest idle ends.
+    pub capacity: usize,
+    /// Silence that ends a TCP connection.
+    pub tcp_idle: Duration,
+    /// Silence that ends a UDP flow.
+    pub udp_idle: Duration,
+    /// Silence that ends any other flow.
+    pub other_idle: Duration,
+    /// Silence that ends a TCP connection after both sides closed it, or one reset it.
+    pub closed_linger: Duration,
+    /// How often a flow that goes on is reported; `None`: only at its end.
+    pub interval: Option<Duration>,
+}
+
+impl Default for Config {
+    /// Long enough that the keep-alives of a console's services (25 s and more) hold their flows together.
+    fn default() -> Self {
+        Self {
+            capacity: 262_144,
+            tcp_idle: Duration::from_secs(600),
+            udp_idle: Duration::from_secs(120),
+            other_idle: Duration::from_secs(60),
+            closed_linger: Duration::from_secs(5),
+            interval: None,
+        }
+    }
+}
+
+/// One flow.
+#[derive(Debug)]
+pub struct Flow {
+    key: Key,
+    /// Whether the source is the key's second endpoint.
+    swapped: bool,
+    /// First packet.
+    pub start: Timestamp,
+    /// Latest packet, by its own time.
+    pub end: Timestamp,
+    /// What went each way: out, in.
+    pub traffic: [Traffic; 2],
+    /// Ethernet addresses of source and destination, from the first packet.
+    pub macs: Option<(Mac, Mac)>,
+    /// VLANs of the first packet, outermost first.
+    pub vlan: ArrayVec<u16, 4>,
+    /// Tunnels of the first packet, outermost first.
+    pub encap: ArrayVec<&'static str, 4>,
+    /// What TCP shows of itself.
+    pub tcp: Option<Connection>,
+    /// The protocol it speaks.
+    pub application: Application,
+    reported: Timestamp,
+    place: queue::Place,
+}
+
+/// What went one way.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of IP, headers included.
+    pub bytes: u64,
+    /// Spacing and sizes, once there are packets enough to speak of.
+    pub shape: Option<Box<Shape>>,
+    last: Timestamp,
+}
+
+impl Flow {
+    fn new(key: Key, swapped: bool, packet: &Packet<'_>, time: Timestamp) -> Self {
+        Self {
+            key,
+            swapped,
+            start: time,
+            end: time,
+            traffic: Default::default(),
+            macs: packet.macs,
+            vlan: packet.vlan.clone(),
+            encap: packet.encap.clone(),
+            tcp: (key.protocol() == Protocol::TCP).then(Connection::default),
+            application: Application::default(),
+            reported: time,
+            place: queue::Place::default(),
+        }
+    }
+
+    /// The side that sent first; the port is 0 where the protocol has none.
+    pub fn source(&self) -> SocketAddr {
+        self.key.endpoint(self.swapped)
+    }
+
+    /// The other side.
+    pub fn destination(&self) -> SocketAddr {
+        self.key.endpoint(!self.swapped)
+    }
+
+    /// The protocol under IP.
+    pub fn protocol(&self) -> Protocol {
+        self.key.protocol()
+    }
+
+    /// The flow's Community ID, version 1, seed 0.
+    pub fn community_id(&self) -> CommunityId {
+        CommunityId::of(&self.key)
+    }
+
+    fn direction(&self, swapped: bool) -> Direction {
+        if swapped == self.swapped { Direction::Out } else { Direction::In }
+    }
+
+    fn count(&mut self, direction: Direction, packet: &Packet<'_>, frame: &Frame<'_>) {
+        let traffic = &mut self.traffic[direction.index()];
+        let bytes = packet.ip.as_ref().map_or(0, |ip| ip.length);
+        traffic.count(frame.time, bytes, packet.payload_length);
+        self.end = self.end.max(frame.time);
+        if let (Some(connection), Some(segment)) = (&mut self.tcp, packet.transport.tcp()) {
+            connection.observe(direction, segment, packet.payload_length, frame.time);
+        }
+    }
+
+    /// The control bits each side has sent so far.
+    pub fn tcp_flags(&self) -> Option<[TcpFlags; 2]> {
+        self.tcp.as_ref().map(|connection| connection.flags)
+    }
+}
+
+impl Traffic {
+    fn count(&mut self, time: Timestamp, bytes: u32, payload: u32) {
+        self.packets += 1;
+        self.bytes += u64::from(bytes);
+        if self.packets == Shape::WORTHWHILE {
+            self.shape = Some(Box::default());
+        }
+        if let Some(shape) = &mut self.shape {
+            shape.record(time.nanos_since(self.last), payload);
+        }
+        self.last = time;
+    }
+}
+
+/// Why a flow was reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// Both sides closed it.
+    Closed,
+    /// One side reset it.
+    Reset,
+    /// It was silent for too long.
+    Idle,
+    /// Its place was needed for a newer flow.
+    Evicted,
+    /// It goes on: an interim report.
+    Interval,
+    /// The capture ended.
+    CaptureEnd,
+}

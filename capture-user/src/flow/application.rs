@@ -1,0 +1,172 @@
+//! What protocol a flow speaks: finding out, and feeding its conversation.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use crate::dissect::app::{Conversation, Expectation, Label, Over, PROTOCOLS, Probe, Protocol, Segment, Step};
+use crate::time::Timestamp;
+
+use crate::dissect::app::Output;
+
+/// Payloads of an unknown flow that are probed before it stays unknown.
+const TRIES: u8 = 8;
+/// Announced endpoints kept at most; beyond it an announcement is refused and counted.
+const MAX_EXPECTATIONS: usize = 4_096;
+
+/// The application side of one flow.
+#[derive(Default)]
+pub struct Application {
+    state: State,
+    /// What is known of the flow as a whole.
+    pub label: Label,
+    /// Protocols that turned out not to be it: a bit each, by place in [`PROTOCOLS`].
+    rejected: u64,
+    tries: u8,
+    /// The announcements this flow has been checked against.
+    generation: u32,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Unknown,
+    Open(&'static Protocol, Box<dyn Conversation>),
+    /// Read no further: its conversation is done, or nobody knows it.
+    Closed(Option<&'static Protocol>),
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.protocol())
+    }
+}
+
+/// What the flows of one shard share: announcements, and where conversations speak.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// Where conversations speak; drained by the shard.
+    pub output: Output,
+    expected: HashMap<SocketAddr, Expectation>,
+    generation: u32,
+    /// Announcements refused because there were too many.
+    pub refused: u64,
+}
+
+impl Surroundings {
+    /// Takes over the announcements that conversations have made.
+    pub fn settle(&mut self) {
+        for expectation in self.output.expectations.drain(..) {
+            if self.expected.len() >= MAX_EXPECTATIONS && !self.expected.contains_key(&expectation.endpoint) {
+                self.refused += 1;
+                continue;
+            }
+            self.expected.insert(expectation.endpoint, expectation);
+            self.generation = self.generation.wrapping_add(1);
+        }
+    }
+
+    fn expectation(&self, segment: &Segment<'_>) -> Option<&Expectation> {
+        self.expected.get(&segment.destination).or_else(|| self.expected.get(&segment.source))
+    }
+}
+
+impl Application {
+    /// The protocol, once one is being spoken.
+    pub fn protocol(&self) -> Option<&'static Protocol> {
+        match &self.state {
+            State::Unknown => None,
+            State::Open(protocol, _) => Some(protocol),
+            State::Closed(protocol) => *protocol,
+        }
+    }
+
+    /// Whether its payloads are still of interest.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed(_))
+    }
+
+    /// Reads a payload; the number of bytes that need not be offered again.
+    pub fn read(&mut self, segment: &Segment<'_>, around: &mut Surroundings) -> usize {
+        if self.generation != around.generation {
+            self.generation = around.generation;
+            self.heed(segment, around);
+        }
+        // Each turn of the loop rules out one more protocol, so it ends.
+        loop {
+            if matches!(self.state, State::Unknown) {
+                self.probe(segment);
+            }
+            let State::Open(protocol, conversation) = &mut self.state else { return segment.bytes.len() };
+            std::mem::swap(&mut self.label, &mut around.output.label);
+            let step = conversation.read(segment, &mut around.output);
+            std::mem::swap(&mut self.label, &mut around.output.label);
+            let protocol = *protocol;
+            match step {
+                Step::Consumed(count) => return count.min(segment.bytes.len()),
+                Step::Done => self.state = State::Closed(Some(protocol)),
+                Step::Reject => self.rule_out(protocol),
+            }
+        }
+    }
+
+    /// The flow has ended: its conversation says what is left to say.
+    pub fn end(&mut self, time: Timestamp, around: &mut Surroundings) {
+        if let State::Open(_, conversation) = &mut self.state {
+            std::mem::swap(&mut self.label, &mut around.output.label);
+            conversation.end(time, &mut around.output);
+            std::mem::swap(&mut self.label, &mut around.output.label);
+        }
+    }
+
+    /// Opens the announced conversation, unless the flow is known by then.
+    fn heed(&mut self, segment: &Segment<'_>, around: &Surroundings) {
+        let Some(expectation) = around.expectation(segment) else { return };
+        if self.label.app.is_none() {
+            self.state = State::Open(expectation.protocol, (expectation.open)());
+        }
+    }
+
+    fn probe(&mut self, segment: &Segment<'_>) {
+        if segment.bytes.is_empty() {
+            return;
+        }
+        match recognise(segment, self.rejected) {
+            Some(protocol) => self.state = State::Open(protocol, (protocol.open)()),
+            None => {
+                self.tries += 1;
+                if self.tries >= TRIES {
+                    self.state = State::Closed(None);
+                }
+            }
+        }
+    }
+
+    fn rule_out(&mut self, protocol: &'static Protocol) {
+        let place = PROTOCOLS.iter().position(|known| std::ptr::eq(*known, protocol)).unwrap_or(0);
+        self.rejected |= 1 << place;
+        self.state = State::Unknown;
+        self.tries = 0;
+    }
+}
+
+/// One bit a protocol.
+const _: () = assert!(PROTOCOLS.len() <= u64::BITS as usize);
+
+/// The first protocol that is sure, else the first that may be it; those whose port it is are asked first.
+fn recognise(segment: &Segment<'_>, rejected: u64) -> Option<&'static Protocol> {
+    let over = if segment.stream { Over::Udp } else { Over::Tcp };
+    let candidates = || {
+        PROTOCOLS.iter().enumerate().filter(move |(bit, protocol)| protocol.over != over && rejected >> bit & 1 == 0)
+    };
+    let mut maybe = None;
+    for at_home in [true, false] {
+        for (_, protocol) in candidates().filter(|(_, protocol)| segment.on_port(protocol.ports) == at_home) {
+            match (protocol.probe)(segment) {
+                Probe::Yes => return Some(protocol),
+                Probe::Maybe => maybe = maybe.or(Some(*protocol)),
+                Probe::No => {}
+            }
+        }
+    }
+    maybe
+}

@@ -1,0 +1,51 @@
+//! Community ID, version 1 (<https://github.com/corelight/community-id-spec>): one name for a flow in every tool.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+use sha1::{Digest, Sha1};
+
+use super::Key;
+
+/// A flow's Community ID under seed 0; printed as `1:` and base64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommunityId([u8; 20]);
+
+impl CommunityId {
+    /// The name of the flow with this key.
+    pub fn of(key: &Key) -> Self {
+        let (low, high) = (key.endpoint(false), key.endpoint(true));
+        let mut hash = Sha1::new();
+        hash.update(0u16.to_be_bytes());
+        for address in [low.ip(), high.ip()] {
+            match address {
+                IpAddr::V4(v4) => hash.update(v4.octets()),
+                IpAddr::V6(v6) => hash.update(v6.octets()),
+            }
+        }
+        hash.update([key.protocol().0, 0]);
+        if key.has_ports() {
+            hash.update(low.port().to_be_bytes());
+            hash.update(high.port().to_be_bytes());
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for CommunityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 28];
+        let length = STANDARD.encode_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+        let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok()).ok_or(fmt::Error)?;
+        write!(f, "1:{text}")
+    }
+}
+
+impl Serialize for CommunityId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -1,0 +1,127 @@
+//! What makes packets one flow: the unordered pair of endpoints and the protocol.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use crate::dissect::{Icmp, Packet, Transport};
+
+/// An IP protocol number (IANA protocol-numbers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Protocol(pub u8);
+
+impl Protocol {
+    /// ICMP.
+    pub const ICMP: Self = Self(1);
+    /// TCP.
+    pub const TCP: Self = Self(6);
+    /// UDP.
+    pub const UDP: Self = Self(17);
+    /// ICMPv6.
+    pub const ICMPV6: Self = Self(58);
+
+    /// Its usual name, where padtap knows it.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            1 => "icmp",
+            2 => "igmp",
+            6 => "tcp",
+            17 => "udp",
+            47 => "gre",
+            50 => "esp",
+            51 => "ah",
+            58 => "icmpv6",
+            103 => "pim",
+            112 => "vrrp",
+            132 => "sctp",
+            _ => return None,
+        })
+    }
+}
+
+/// The identity of a flow, equal for both directions. Addresses are ordered, so the key says nothing of who began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    low: [u8; 16],
+    high: [u8; 16],
+    low_port: u16,
+    high_port: u16,
+    protocol: u8,
+    v4: bool,
+}
+
+impl Key {
+    /// The key of a packet, and whether its sender is the key's second endpoint. `None` without IP.
+    ///
+    /// ICMP messages have their type and code where others have ports, as the Community ID has it: an echo and its
+    /// reply are one flow.
+    pub fn of(packet: &Packet<'_>) -> Option<(Self, bool)> {
+        let ip = packet.ip.as_ref()?;
+        let (source_port, destination_port, one_way) = match &packet.transport {
+            Transport::Udp(udp) => (udp.source, udp.destination, false),
+            Transport::Tcp(tcp) => (tcp.source, tcp.destination, false),
+            Transport::Icmp(icmp) => icmp_ports(icmp, Protocol(ip.protocol)),
+            Transport::None => (0, 0, false),
+        };
+        let (source, destination) = (octets(ip.source), octets(ip.destination));
+        let swapped = !one_way && (source, source_port) > (destination, destination_port);
+        let (low, low_port, high, high_port) = if swapped {
+            (destination, destination_port, source, source_port)
+        } else {
+            (source, source_port, destination, destination_port)
+        };
+        let key = Self { low, high, low_port, high_port, protocol: ip.protocol, v4: ip.source.is_ipv4() };
+        Some((key, swapped))
+    }
+
+    /// The first endpoint, or the second.
+    pub fn endpoint(&self, second: bool) -> SocketAddr {
+        let (octets, port) = if second { (self.high, self.high_port) } else { (self.low, self.low_port) };
+        SocketAddr::new(self.address(octets), port)
+    }
+
+    /// The protocol under IP.
+    pub const fn protocol(&self) -> Protocol {
+        Protocol(self.protocol)
+    }
+
+    /// Whether the endpoints' ports (or what ICMP has in their place) mean anything.
+    pub const fn has_ports(&self) -> bool {
+        matches!(self.protocol(), Protocol::ICMP | Protocol::TCP | Protocol::UDP | Protocol::ICMPV6)
+    }
+
+    fn address(&self, octets: [u8; 16]) -> IpAddr {
+        match octets {
+            [a, b, c, d, ..] if self.v4 => IpAddr::from([a, b, c, d]),
+            _ => Ipv6Addr::from(octets).into(),
+        }
+    }
+}
+
+/// IPv4 addresses stand in the first four bytes, so that they sort among themselves as Community ID sorts them.
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// Type of the message and of its counterpart. A message that has none goes one way and has its code instead
+/// (Community ID specification, "ICMP").
+fn icmp_ports(icmp: &Icmp, protocol: Protocol) -> (u16, u16, bool) {
+    let counterpart = match (protocol, icmp.kind) {
+        (Protocol::ICMP, 0) => Some(8),
+        (Protocol::ICMP, 8) => Some(0),
+        (Protocol::ICMP, 9) => Some(10),
+        (Protocol::ICMP, 10) => Some(9),
+        (Protocol::ICMP, kind @ (13 | 15 | 17)) => Some(kind + 1),
+        (Protocol::ICMP, kind @ (14 | 16 | 18)) => Some(kind - 1),
+        (Protocol::ICMPV6, kind @ (128 | 133 | 135 | 139 | 144)) => Some(kind + 1),
+        (Protocol::ICMPV6, kind @ (129 | 134 | 136 | 140 | 145)) => Some(kind - 1),
+        (Protocol::ICMPV6, 130) => Some(131),
+        (Protocol::ICMPV6, 131) => Some(130),
+        _ => None,
+    };
+    (u16::from(icmp.kind), u16::from(counterpart.unwrap_or(icmp.code)), counterpart.is_none())
+}

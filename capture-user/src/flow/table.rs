@@ -1,0 +1,277 @@
+//! The table of a shard's flows.
+
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::queue::{Place, Places, Queue};
+use super::{Config, EndReason, Flow, Key, Protocol};
+use crate::dissect::app::Direction;
+use crate::dissect::{Packet, TcpFlags};
+use crate::source::Frame;
+use crate::time::Timestamp;
+
+/// Flows by key, bounded in number and in idle time.
+#[derive(Debug)]
+pub struct Table {
+    config: Config,
+    flows: Slab,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    queues: [Queue; 4],
+    clock: Timestamp,
+    evicted: u64,
+}
+
+/// Queues by kind of flow: all flows of one queue have the same idle time.
+mod queue_of {
+    pub(super) const TCP: u8 = 0;
+    pub(super) const UDP: u8 = 1;
+    pub(super) const OTHER: u8 = 2;
+    pub(super) const CLOSED: u8 = 3;
+}
+
+#[derive(Debug, Default)]
+struct Slab {
+    slots: Vec<Option<Flow>>,
+    free: Vec<u32>,
+}
+
+impl Places for Slab {
+    fn place(&mut self, index: u32) -> Option<&mut Place> {
+        self.get_mut(index).map(|flow| &mut flow.place)
+    }
+}
+
+impl Slab {
+    fn get(&self, index: u32) -> Option<&Flow> {
+        self.slots.get(index as usize)?.as_ref()
+    }
+
+    fn get_mut(&mut self, index: u32) -> Option<&mut Flow> {
+        self.slots.get_mut(index as usize)?.as_mut()
+    }
+
+    fn insert(&mut self, flow: Flow) -> u32 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        self.slots[index as usize] = Some(flow);
+        index
+    }
+
+    fn remove(&mut self, index: u32) -> Option<Flow> {
+        let flow = self.slots.get_mut(index as usize)?.take()?;
+        self.free.push(index);
+        Some(flow)
+    }
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            flows: Slab::default(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            queues: Default::default(),
+            clock: Timestamp::from_nanos(i64::MIN),
+            evicted: 0,
+        }
+    }
+
+    /// Flows in the table.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Flows that ended because the table was full, since the last call.
+    pub fn take_evicted(&mut self) -> u64 {
+        std::mem::take(&mut self.evicted)
+    }
+
+    /// Counts a packet in its flow, beginning one where there is none. `reported` is called for flows that end on the
+    /// way, and for this one when an interim report is due. `None` for packets without IP.
+    pub fn observe(
+        &mut self,
+        packet: &Packet<'_>,
+        frame: &Frame<'_>,
+        reported: &mut impl FnMut(&mut Flow, EndReason),
+    ) -> Option<(&mut Flow, Direction)> {
+        let (key, swapped) = Key::of(packet)?;
+        self.clock = self.clock.max(frame.time);
+        let hash = self.hasher.hash_one(key);
+        let found = self.find(hash, &key);
+        let index = match found {
+            Some(index) if !self.is_past(index, packet, frame.time) => index,
+            Some(index) => {
+                self.end(index, None, reported);
+                self.begin(hash, key, swapped, packet, frame.time, reported)
+            }
+            None => self.begin(hash, key, swapped, packet, frame.time, reported),
+        };
+        let flow = self.flows.get_mut(index)?;
+        report_interval(flow, self.config.interval, frame.time, reported);
+        let direction = flow.direction(swapped);
+        let was_over = flow.tcp.as_ref().is_some_and(|connection| connection.over());
+        flow.count(direction, packet, frame);
+        if !was_over && flow.tcp.as_ref().is_some_and(|connection| connection.over()) {
+            self.queue(index, queue_of::CLOSED);
+        }
+        Some((self.flows.get_mut(index)?, direction))
+    }
+
+    /// Moves the clock forward, for a shard that sees no packets.
+    pub fn advance(&mut self, clock: Timestamp) {
+        self.clock = self.clock.max(clock);
+    }
+
+    /// Ends the flows that have been silent for too long.
+    pub fn expire(&mut self, reported: &mut impl FnMut(&mut Flow, EndReason)) {
+        for queue in 0..self.queues.len() {
+            while let Some(index) = self.queues[queue].head() {
+                let Some(flow) = self.flows.get(index) else { break };
+                let idle = self.idle(flow.place.queue);
+                if self.clock.nanos_since(Timestamp::from_nanos(flow.place.joined)) <= idle {
+                    break;
+                }
+                if self.clock.nanos_since(flow.end) > idle {
+                    self.end(index, None, reported);
+                } else {
+                    let last = flow.end;
+                    self.requeue(index, queue as u8, last);
+                }
+            }
+        }
+    }
+
+    /// Ends every flow: nothing will come after `clock`.
+    pub fn finish(&mut self, clock: Timestamp, reported: &mut impl FnMut(&mut Flow, EndReason)) {
+        self.advance(clock);
+        self.expire(reported);
+        for queue in 0..self.queues.len() {
+            while let Some(index) = self.queues[queue].head() {
+                self.end(index, Some(EndReason::CaptureEnd), reported);
+            }
+        }
+    }
+
+    fn find(&self, hash: u64, key: &Key) -> Option<u32> {
+        self.index.find(hash, |&index| self.flows.get(index).is_some_and(|flow| flow.key == *key)).copied()
+    }
+
+    /// Whether this packet begins another flow between the same endpoints: the old one was silent for too long, or is
+    /// over and the packet opens a new connection.
+    fn is_past(&self, index: u32, packet: &Packet<'_>, time: Timestamp) -> bool {
+        let Some(flow) = self.flows.get(index) else { return false };
+        let opens = |flags: TcpFlags| flags.syn() && !flags.ack();
+        time.nanos_since(flow.end) > self.idle(flow.place.queue)
+            || flow.place.queue == queue_of::CLOSED && packet.transport.tcp().is_some_and(|tcp| opens(tcp.flags))
+    }
+
+    fn begin(
+        &mut self,
+        hash: u64,
+        key: Key,
+        swapped: bool,
+        packet: &Packet<'_>,
+        time: Timestamp,
+        reported: &mut impl FnMut(&mut Flow, EndReason),
+    ) -> u32 {
+        if self.len() >= self.config.capacity.max(1) {
+            self.evict(reported);
+        }
+        // A SYN with ACK is an answer: the capture missed the question, and the receiver is the one who asked.
+        let answer = packet.transport.tcp().is_some_and(|tcp| tcp.flags.syn() && tcp.flags.ack());
+        let index = self.flows.insert(Flow::new(key, swapped != answer, packet, time));
+        let (flows, hasher) = (&self.flows, &self.hasher);
+        self.index.insert_unique(hash, index, |&other| flows.get(other).map_or(0, |flow| hasher.hash_one(flow.key)));
+        let queue = match key.protocol() {
+            Protocol::TCP => queue_of::TCP,
+            Protocol::UDP => queue_of::UDP,
+            _ => queue_of::OTHER,
+        };
+        self.queues[usize::from(queue)].push(&mut self.flows, index, time.as_nanos(), queue);
+        index
+    }
+
+    /// Makes room: ends the flow at the head of the queue whose head joined first. A flow that was active since it
+    /// joined gets a second chance, but not for ever.
+    fn evict(&mut self, reported: &mut impl FnMut(&mut Flow, EndReason)) {
+        for attempt in 0.. {
+            let heads = self.queues.iter().filter_map(Queue::head);
+            let oldest = heads.filter_map(|index| Some((self.flows.get(index)?, index)));
+            let Some((flow, index)) = oldest.min_by_key(|(flow, _)| flow.place.joined) else { return };
+            let (queue, joined, last) = (flow.place.queue, flow.place.joined, flow.end);
+            if attempt == 8 || last.as_nanos() <= joined {
+                self.evicted += 1;
+                return self.end(index, Some(EndReason::Evicted), reported);
+            }
+            self.requeue(index, queue, last);
+        }
+    }
+
+    fn queue(&mut self, index: u32, queue: u8) {
+        let clock = self.clock;
+        self.requeue(index, queue, clock);
+    }
+
+    fn requeue(&mut self, index: u32, queue: u8, joined: Timestamp) {
+        let Some(from) = self.flows.get(index).map(|flow| flow.place.queue) else { return };
+        self.queues[usize::from(from)].remove(&mut self.flows, index);
+        self.queues[usize::from(queue)].push(&mut self.flows, index, joined.as_nanos(), queue);
+    }
+
+    /// `reason`: `None` for the one the flow's own state gives.
+    fn end(&mut self, index: u32, reason: Option<EndReason>, reported: &mut impl FnMut(&mut Flow, EndReason)) {
+        let Some(flow) = self.flows.get(index) else { return };
+        let hash = self.hasher.hash_one(flow.key);
+        self.queues[usize::from(flow.place.queue)].remove(&mut self.flows, index);
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == index) {
+            entry.remove();
+        }
+        if let Some(mut flow) = self.flows.remove(index) {
+            let own = match &flow.tcp {
+                Some(connection) if connection.reset() => EndReason::Reset,
+                Some(connection) if connection.over() => EndReason::Closed,
+                _ => reason.unwrap_or(EndReason::Idle),
+            };
+            reported(&mut flow, own);
+        }
+    }
+
+    fn idle(&self, queue: u8) -> i64 {
+        let idle = match queue {
+            queue_of::TCP => self.config.tcp_idle,
+            queue_of::UDP => self.config.udp_idle,
+            queue_of::CLOSED => self.config.closed_linger,
+            _ => self.config.other_idle,
+        };
+        i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Interim reports fall on multiples of the interval after the flow's start, whatever else the shard sees, so that
+/// the same flow is reported alike by one worker or eight.
+fn report_interval(
+    flow: &mut Flow,
+    interval: Option<Duration>,
+    time: Timestamp,
+    reported: &mut impl FnMut(&mut Flow, EndReason),
+) {
+    let Some(interval) = interval else { return };
+    let interval = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX).max(1);
+    let due = time.nanos_since(flow.reported) / interval;
+    if due > 0 {
+        flow.reported = Timestamp::from_nanos(flow.reported.as_nanos().saturating_add(due * interval));
+        reported(flow, EndReason::Interval);
+    }
+}

@@ -1,0 +1,188 @@
+//! Where every frame went.
+
+use serde::Serialize;
+
+use crate::source::Tally;
+
+/// The whole account, in frames (and, at the end, records). Once nothing is in flight it balances to the frame:
+/// see [`Ledger::imbalance`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Ledger {
+    /// Frames the interface (or the file) brought.
+    pub seen: u64,
+    /// Given on to the kernel's own stack.
+    pub passed: u64,
+    /// Dropped because no filter asked for them.
+    pub filtered: u64,
+    /// Dropped, and counted per flow, because the flow is shunted.
+    pub shunted: u64,
+    /// Sent towards a socket.
+    pub redirected: u64,
+    /// Meant for a socket that was not there.
+    pub redirect_errors: u64,
+    /// Lost for want of a free buffer, or too large for one.
+    pub rx_dropped: u64,
+    /// Lost because the receive ring was full.
+    pub rx_ring_full: u64,
+    /// Taken from the receive ring (or the file).
+    pub delivered: u64,
+    /// Taken, but not readable.
+    pub bad_descriptors: u64,
+    /// Taken after the frame limit was reached, and not read.
+    pub past_limit: u64,
+    /// Taken, but not what the filter expression asks for.
+    pub unwanted: u64,
+    /// Lost because a worker's queue was full.
+    pub worker_queue_drops: u64,
+    /// Dissected.
+    pub dissected: u64,
+    /// Of those, second copies that the mirror made; they count in no flow.
+    pub duplicates: u64,
+    /// Records made for the sinks: each record once per sink.
+    pub records: u64,
+    /// Records the sinks took.
+    pub records_written: u64,
+    /// Records lost because a sink was too slow, or had failed.
+    pub sink_drops: u64,
+    /// Frames to be written to a capture file.
+    pub frames_to_write: u64,
+    /// Frames written.
+    pub frames_written: u64,
+    /// Frames not written because the disk was too slow, or full.
+    pub write_drops: u64,
+    /// Flows that ended early because the flow table was full.
+    pub flows_evicted: u64,
+}
+
+/// What the pipeline's threads have to account for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Frames dissected.
+    pub dissected: u64,
+    /// Second copies among them.
+    pub duplicates: u64,
+    /// Frames that found a worker's queue full.
+    pub queue_drops: u64,
+    /// Frames taken after the limit was reached.
+    pub past_limit: u64,
+    /// Frames that the filter expression does not ask for.
+    pub unwanted: u64,
+    /// Frames to be written to a capture file.
+    pub frames_to_write: u64,
+    /// Frames that were not handed to its writer.
+    pub write_drops: u64,
+    /// Flows that ended early because the flow table was full.
+    pub flows_evicted: u64,
+}
+
+impl Work {
+    /// Adds what another thread has to account for.
+    pub fn add(&mut self, other: &Self) {
+        self.dissected += other.dissected;
+        self.duplicates += other.duplicates;
+        self.queue_drops += other.queue_drops;
+        self.past_limit += other.past_limit;
+        self.unwanted += other.unwanted;
+        self.frames_to_write += other.frames_to_write;
+        self.write_drops += other.write_drops;
+        self.flows_evicted += other.flows_evicted;
+    }
+}
+
+impl Ledger {
+    /// Adds what a source has to account for.
+    pub fn add_tally(&mut self, tally: &Tally) {
+        self.seen += tally.seen;
+        self.passed += tally.passed;
+        self.filtered += tally.filtered;
+        self.shunted += tally.shunted;
+        self.redirected += tally.redirected;
+        self.redirect_errors += tally.redirect_errors;
+        self.rx_dropped += tally.rx_dropped;
+        self.rx_ring_full += tally.rx_ring_full;
+        self.delivered += tally.delivered;
+        self.bad_descriptors += tally.bad_descriptors;
+    }
+
+    /// Adds what the pipeline's threads have to account for.
+    pub fn add_work(&mut self, work: &Work) {
+        self.worker_queue_drops += work.queue_drops;
+        self.past_limit += work.past_limit;
+        self.unwanted += work.unwanted;
+        self.frames_to_write += work.frames_to_write;
+        self.write_drops += work.write_drops;
+        self.dissected += work.dissected;
+        self.duplicates += work.duplicates;
+        self.flows_evicted += work.flows_evicted;
+    }
+
+    /// Frames that were wanted and are lost.
+    pub fn lost(&self) -> u64 {
+        self.redirect_errors + self.rx_dropped + self.rx_ring_full + self.bad_descriptors + self.worker_queue_drops
+    }
+
+    /// The first sum that does not come out, in words; `None` when all do.
+    pub fn imbalance(&self) -> Option<String> {
+        let sums = [
+            (
+                "seen = passed + filtered + shunted + redirected + redirect_errors",
+                self.seen,
+                self.passed + self.filtered + self.shunted + self.redirected + self.redirect_errors,
+            ),
+            (
+                "redirected = delivered + rx_dropped + rx_ring_full",
+                self.redirected,
+                self.delivered + self.rx_dropped + self.rx_ring_full,
+            ),
+            (
+                "delivered = dissected + worker_queue_drops + bad_descriptors + past_limit + unwanted",
+                self.delivered,
+                self.dissected + self.worker_queue_drops + self.bad_descriptors + self.past_limit + self.unwanted,
+            ),
+            ("records = records_written + sink_drops", self.records, self.records_written + self.sink_drops),
+            (
+                "frames_to_write = frames_written + write_drops",
+                self.frames_to_write,
+                self.frames_written + self.write_drops,
+            ),
+        ];
+        sums.iter()
+            .find(|(_, left, right)| left != right)
+            .map(|(rule, left, right)| format!("{rule} does not hold: {left} is not {right}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sum_is_checked() {
+        let balanced = Ledger {
+            seen: 10,
+            filtered: 1,
+            redirected: 9,
+            rx_ring_full: 2,
+            delivered: 7,
+            worker_queue_drops: 3,
+            dissected: 4,
+            records: 2,
+            records_written: 1,
+            sink_drops: 1,
+            frames_to_write: 4,
+            frames_written: 4,
+            ..Ledger::default()
+        };
+        assert_eq!(balanced.imbalance(), None);
+        assert_eq!(balanced.lost(), 5);
+        for broken in [
+            Ledger { seen: 11, ..balanced },
+            Ledger { rx_dropped: 1, ..balanced },
+            Ledger { dissected: 5, ..balanced },
+            Ledger { records_written: 2, ..balanced },
+            Ledger { write_drops: 1, ..balanced },
+        ] {
+            assert!(broken.imbalance().is_some_and(|words| words.contains("does not hold")));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The workers: each owns a shard and takes frames through it.
+
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+
+use super::receive::{Arrival, Batch, PUBLISH};
+use super::{Config, Control};
+use crate::latency::{Latency, Stage, Stopwatch};
+use crate::output::Outlet;
+use crate::output::pcapng::{Filler, Note};
+use crate::shard::Shard;
+use crate::source::{Source, View};
+use crate::time::Timestamp;
+
+/// Records that are handed over at once, at the latest.
+const RECORDS: usize = 256;
+
+/// A worker's loop: batches come, are worked through, and go home.
+pub(super) fn work<'a, S: Source>(batches: &Receiver<Box<Batch<S>>>, live: bool, mut desk: Desk<'a>) -> Desk<'a> {
+    loop {
+        match batches.recv_timeout(PUBLISH) {
+            Ok(batch) => {
+                desk.process(&batch.view, &batch.tokens, batch.arrival);
+                let home = batch.home.clone();
+                // The receive thread is there until its last batch is home, and there is room for all.
+                let _ = home.send(batch);
+            }
+            Err(RecvTimeoutError::Timeout) => desk.rest(live),
+            Err(RecvTimeoutError::Disconnected) => return desk,
+        }
+    }
+}
+
+/// A shard and what its thread needs to work on it.
+pub(super) struct Desk<'a> {
+    shard: Shard,
+    outlet: &'a Outlet,
+    control: &'a Control,
+    watch: Stopwatch,
+    latency: Latency,
+    scratch: Vec<u8>,
+    clock: Timestamp,
+    published: Instant,
+    frames: Option<Filler>,
+    stall: Option<Duration>,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(config: &Config, outlet: &'a Outlet, control: &'a Control) -> Self {
+        Self {
+            shard: Shard::new(config.shard),
+            outlet,
+            control,
+            watch: Stopwatch::default(),
+            latency: Latency::default(),
+            scratch: Vec::new(),
+            clock: Timestamp::from_nanos(i64::MIN),
+            published: Instant::now(),
+            frames: config.frames.clone(),
+            stall: config.stall,
+        }
+    }
+
+    /// The time of the latest frame it has met.
+    pub(super) fn clock(&self) -> Timestamp {
+        self.clock
+    }
+
+    /// Takes a burst of frames through the shard, timing each.
+    pub(super) fn process<V: View>(&mut self, view: &V, tokens: &[V::Token], arrival: Arrival) {
+        self.watch.lap();
+        for token in tokens {
+            let waited = self.watch.until_lap(arrival.reading);
+            let frame = view.frame(token, &mut self.scratch);
+            self.clock = self.clock.max(frame.time);
+            self.shard.process(&frame, &mut self.watch, &mut self.latency);
+            if let Some(frames) = &mut self.frames {
+                self.shard.work.frames_to_write += 1;
+                frames.push(&frame, Note::default());
+            }
+            self.latency.record(Stage::Emit, self.watch.lap());
+            let before = view.stamped(token).map(|stamp| arrival.monotonic.saturating_sub(stamp));
+            if let Some(before) = before {
+                self.latency.record(Stage::KernelToRx, before);
+            }
+            self.latency.record(Stage::QueueWait, waited);
+            self.latency.record(Stage::Total, self.watch.until_lap(arrival.reading) + before.unwrap_or(0));
+        }
+        if let Some(stall) = self.stall {
+            std::thread::sleep(stall);
+        }
+        self.keep_house();
+    }
+
+    /// Nothing came for a while. Live, time goes on all the same; in a file it does not.
+    pub(super) fn rest(&mut self, live: bool) {
+        if live {
+            self.shard.advance(Timestamp::now());
+            self.outlet.send(&mut self.shard.records);
+        }
+        self.keep_house();
+    }
+
+    fn keep_house(&mut self) {
+        let due = self.published.elapsed() >= PUBLISH;
+        if due {
+            self.published = Instant::now();
+            self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
+        }
+        if due && let Some(frames) = &mut self.frames {
+            frames.flush();
+            self.shard.work.write_drops += frames.take_dropped();
+        }
+        if due || self.shard.records.len() >= RECORDS {
+            self.outlet.send(&mut self.shard.records);
+        }
+    }
+
+    /// Nothing more will come, to any shard, after `clock`.
+    pub(super) fn finish(mut self, clock: Timestamp) {
+        self.shard.finish(clock);
+        if let Some(mut frames) = self.frames.take() {
+            frames.flush();
+            self.shard.work.write_drops += frames.take_dropped();
+        }
+        self.outlet.send(&mut self.shard.records);
+        self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
+    }
+}

@@ -1,0 +1,122 @@
+//! The `flow` record.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Record, Subject};
+use crate::dissect::TcpFlags;
+use crate::dissect::app::{Direction, HostFrom};
+use crate::flow::{EndReason, Flow, Summary, Traffic};
+use crate::time::Timestamp;
+
+/// What a `flow` record tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowFacts {
+    /// First packet.
+    pub start: Timestamp,
+    /// Latest packet.
+    pub end: Timestamp,
+    /// Why it is reported.
+    pub end_reason: EndReason,
+    /// Packets from the source.
+    pub packets_out: u64,
+    /// Bytes of IP from the source.
+    pub bytes_out: u64,
+    /// Packets to the source.
+    pub packets_in: u64,
+    /// Bytes of IP to the source.
+    pub bytes_in: u64,
+    /// The protocol it spoke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<&'static str>,
+    /// The server's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Arc<str>>,
+    /// Where that name was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_from: Option<HostFrom>,
+    /// From SYN to the ACK that completes the handshake, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    /// TCP segments with payload that repeat what was already seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retransmissions: Option<u32>,
+    /// TCP control bits each side sent at some time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<TcpFlagLetters>,
+    /// Rate, spacing and sizes from the source; absent for flows of few packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<Way>,
+    /// The same to the source.
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    pub inward: Option<Way>,
+}
+
+/// TCP control bits by their letters (FIN `F`, SYN `S`, RST `R`, PSH `P`, ACK `A`, URG `U`, ECE `E`, CWR `C`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TcpFlagLetters {
+    /// The source's.
+    pub out: String,
+    /// The other side's.
+    #[serde(rename = "in")]
+    pub inward: String,
+}
+
+/// One direction of a flow.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Way {
+    /// Packets per second over the flow's length.
+    pub pps: f64,
+    /// Time between packets, in milliseconds.
+    pub gap_ms: Summary,
+    /// Payload sizes in bytes.
+    pub size: Summary,
+}
+
+impl Record {
+    /// What there is to tell of a flow.
+    pub fn flow(flow: &Flow, end_reason: EndReason) -> Self {
+        let [out, inward] = &flow.traffic;
+        let seconds = flow.end.nanos_since(flow.start) as f64 / 1e9;
+        let label = &flow.application.label;
+        let tcp = flow.tcp.as_ref();
+        let facts = FlowFacts {
+            start: flow.start,
+            end: flow.end,
+            end_reason,
+            packets_out: out.packets,
+            bytes_out: out.bytes,
+            packets_in: inward.packets,
+            bytes_in: inward.bytes,
+            app: label.app,
+            host: label.host.clone(),
+            host_from: label.host_from,
+            rtt_ms: tcp.and_then(|tcp| tcp.rtt_nanos).map(|nanos| nanos as f64 / 1e6),
+            retransmissions: tcp.map(|tcp| tcp.retransmissions),
+            flags: flow.tcp_flags().map(letters),
+            out: way(out, seconds),
+            inward: way(inward, seconds),
+        };
+        Self { kind: "flow", time: flow.end, subject: Subject::flow(flow), facts: Box::new(facts) }
+    }
+}
+
+fn way(traffic: &Traffic, seconds: f64) -> Option<Way> {
+    let shape = traffic.shape.as_ref()?;
+    (seconds > 0.0).then(|| Way {
+        pps: round(traffic.packets as f64 / seconds),
+        gap_ms: shape.gap_ms(),
+        size: shape.size(),
+    })
+}
+
+/// Three digits after the point: no rate is known better.
+fn round(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+fn letters(flags: [TcpFlags; 2]) -> TcpFlagLetters {
+    let of = |direction: Direction| flags[direction.index()].letters().collect();
+    TcpFlagLetters { out: of(Direction::Out), inward: of(Direction::In) }
+}

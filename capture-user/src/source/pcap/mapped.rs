@@ -1,0 +1,60 @@
+//! Reading a mapped file: a walk from record to record that copies nothing.
+
+use super::decode::Step;
+use super::intake::{Allowance, Cursor, Intake, Progress};
+use super::map::Mapping;
+use super::token::{Place, Token};
+use crate::source::{Error, Frame};
+
+/// A reader of one mapping.
+pub(super) struct Mapped {
+    file: u32,
+    cursor: Cursor,
+    /// Where the kernel wants to hear of us next.
+    next_window: usize,
+}
+
+impl Mapped {
+    /// A reader of the mapping with index `file`.
+    pub(super) fn new(name: String, file: u32) -> Self {
+        Self { file, cursor: Cursor::new(name), next_window: 0 }
+    }
+
+    /// Appends frames as far as allowed.
+    pub(super) fn read<R: FnMut(&Frame<'_>) -> Option<u32>>(
+        &mut self,
+        map: &Mapping,
+        allowance: &mut Allowance,
+        intake: &mut Intake<R>,
+        tokens: &mut Vec<Token>,
+    ) -> Result<Progress, Error> {
+        let bytes = map.bytes();
+        while allowance.left() {
+            let offset = self.cursor.position;
+            let Some(rest) = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)) else {
+                return Err(self.cursor.cut_short(bytes.len() as u64));
+            };
+            if offset as usize >= self.next_window {
+                self.next_window = map.reached(offset as usize);
+            }
+            if rest.is_empty() && self.cursor.may_end() {
+                return Ok(Progress::End);
+            }
+            allowance.records -= 1;
+            match self.cursor.step(rest, intake)? {
+                Step::Packet(record, _) => {
+                    let captured = record.captured;
+                    let data = rest.get(record.start..).and_then(|data| data.get(..captured as usize));
+                    if let Some(facts) = intake.admit(&record, data.unwrap_or_default()) {
+                        let place = Place::Mapped { file: self.file, captured, offset: offset + record.start as u64 };
+                        tokens.push(Token { facts, place });
+                        allowance.frames -= 1;
+                    }
+                }
+                Step::Skip(_) => {}
+                Step::Need(_) => return Err(self.cursor.cut_short(bytes.len() as u64)),
+            }
+        }
+        Ok(Progress::More)
+    }
+}
