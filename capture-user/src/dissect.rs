@@ -15,7 +15,11 @@ mod link;
 mod llc;
 mod mac;
 mod mpls;
+#[cfg(test)]
+mod oracle;
 mod ppp;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod samples;
 mod summary;

@@ -113,3 +113,78 @@ fn cooked_protocol<'a>(number: u16, packet: &mut Packet<'a>, cursor: &mut Cursor
         _ => Ok(Next::End),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::dissect::samples::*;
+    use crate::dissect::{Layer, Mac, dissect};
+    use crate::source::{Frame, LinkType};
+
+    #[test]
+    fn tags_are_listed_outermost_first() {
+        let bytes = ethernet(0x88a8, &vlan(0x2064, 0x8100, &vlan(20, 0x0800, &game())));
+        let packet = whole(&bytes);
+        assert_eq!(layers(&packet), "eth:vlan:vlan:ip:udp");
+        assert_eq!(packet.vlan.as_slice(), [0x64, 20], "the priority is no part of the number");
+        assert_eq!(packet.macs, Some((Mac(CONSOLE_MAC), Mac(ROUTER_MAC))));
+        assert_game(&packet);
+    }
+
+    #[test]
+    fn more_tags_than_are_kept_are_still_read_past() {
+        let mut inner = game();
+        let mut kind = 0x0800;
+        for id in (1..=6).rev() {
+            inner = vlan(id, kind, &inner);
+            kind = 0x8100;
+        }
+        let bytes = ethernet(kind, &inner);
+        let packet = whole(&bytes);
+        assert_eq!(packet.vlan.as_slice(), [1, 2, 3, 4]);
+        assert_game(&packet);
+    }
+
+    #[test]
+    fn arp_is_the_payload_without_its_padding() {
+        let arp = join(&[&[0, 1, 8, 0, 6, 4, 0, 1], &CONSOLE_MAC, &CONSOLE, &[0; 6], &SERVER]);
+        let mut bytes = ethernet(0x0806, &arp);
+        bytes.extend([0xee; 18]);
+        let packet = whole(&bytes);
+        assert_eq!((layers(&packet).as_str(), packet.payload), ("eth:arp", &arp[..]));
+    }
+
+    #[test]
+    fn link_layers_of_other_captures() {
+        let cooked = join(&[&[0, 4, 0, 1, 0, 6], &CONSOLE_MAC, &[0, 0, 8, 0], &game()]);
+        let cooked2 = join(&[&[8, 0, 0, 0, 0, 0, 0, 3, 0, 1, 0, 6], &CONSOLE_MAC, &[0, 0], &game()]);
+        for (link, bytes, names) in [
+            (LinkType::RawIp, game(), "ip:udp"),
+            (LinkType::Null, join(&[&[2, 0, 0, 0], &game()]), "null:ip:udp"),
+            (LinkType::Loop, join(&[&[0, 0, 0, 2], &game()]), "null:ip:udp"),
+            (LinkType::LinuxSll, cooked, "sll:ip:udp"),
+            (LinkType::LinuxSll2, cooked2, "sll:ip:udp"),
+        ] {
+            let packet = dissect(&Frame { link, ..frame(&bytes) });
+            assert_eq!(layers(&packet), names);
+            assert_eq!(packet.macs, None);
+            assert_game(&packet);
+        }
+    }
+
+    #[test]
+    fn numbers_of_cooked_captures_are_no_lengths() {
+        let llc = join(&[&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &game()]);
+        for (number, names) in [(4, "sll:llc:ip:udp"), (1, "sll"), (12, "sll")] {
+            let bytes = join(&[&[0, 4, 0, 1, 0, 6], &CONSOLE_MAC, &[0, 0, 0, number], &llc]);
+            let packet = dissect(&Frame { link: LinkType::LinuxSll, ..frame(&bytes) });
+            assert_eq!(layers(&packet), names);
+        }
+    }
+
+    #[test]
+    fn a_frame_too_short_for_its_header() {
+        let stopped = stopped(&[0; 13]);
+        assert_eq!((stopped.layer, stopped.offset), (Layer::Ethernet, 0));
+        assert_eq!(stopped.reason.to_string(), "needs 14 bytes, has 13");
+    }
+}

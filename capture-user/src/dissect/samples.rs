@@ -135,3 +135,28 @@ pub(crate) fn assert_game(packet: &Packet<'_>) {
     assert_eq!(packet.payload, b"tick");
     assert_eq!(packet.payload_length, 4);
 }
+
+/// One frame of each tunnel, so that damage to them reaches what is deep inside.
+pub(crate) fn tunnels() -> Vec<Vec<u8>> {
+    let inner = ethernet(0x8100, &vlan(7, 0x0800, &game()));
+    let gre = |flags: u16, kind: u16, rest: &[u8]| {
+        outer_ethernet(0x0800, &outer_ipv4(47, &join(&[&flags.to_be_bytes(), &kind.to_be_bytes(), rest])))
+    };
+    let over_udp = |port, rest: &[u8]| outer_ethernet(0x0800, &outer_ipv4(17, &udp(60_000, port, rest)));
+    vec![
+        inner.clone(),
+        ethernet(0x0800, &ipv4_piece(17, 1, 0x2000, &udp(1, 2, &[0; 16]))),
+        ethernet(0x86dd, &ipv6(0, &join(&[&[43, 0, 0, 0, 0, 0, 0, 0, 44, 0, 0, 0, 0, 0, 0, 0], &[17; 40]]))),
+        ethernet(0x8864, &join(&[&[0x11, 0, 0, 1, 0, 34, 0, 0x21], &game()])),
+        ethernet(0x8847, &join(&[&[0, 1, 0, 64, 0, 1, 1, 64, 0, 0, 0, 0], &inner])),
+        ethernet(40, &join(&[&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &game()])),
+        gre(0xb000, 0x6558, &join(&[&[0; 12], &inner])),
+        gre(0x1000, 0x88be, &join(&[&[0, 0, 0, 1, 0x10, 7, 0x10, 1, 0, 0, 0, 0], &inner])),
+        gre(0x1000, 0x22eb, &join(&[&[0, 0, 0, 1, 0x20, 7, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1], &[0; 8], &inner])),
+        gre(0x3081, 0x880b, &join(&[&[0; 12], &[0xff, 3, 0, 0x21], &game()])),
+        over_udp(4789, &join(&[&[8, 0, 0, 0, 0, 0, 1, 0], &inner])),
+        over_udp(6081, &join(&[&[1, 0, 0x65, 0x58, 0, 0, 1, 0, 0, 0, 0, 0], &inner])),
+        over_udp(3544, &join(&[&[0, 0, 1, 2, 3, 4, 5, 6], &ipv6(17, &udp(1, 2, b"x"))])),
+        outer_ethernet(0x0800, &outer_ipv4(41, &ipv6(4, &game()))),
+    ]
+}

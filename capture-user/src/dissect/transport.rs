@@ -182,3 +182,74 @@ fn igmp<'a>(packet: &mut Packet<'a>, cursor: &Cursor<'a>) -> Result<Next, Stoppe
     packet.enter(Layer::Igmp);
     Ok(Next::End)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Icmp, Tcp, TcpFlags, Transport};
+    use crate::dissect::samples::*;
+    use crate::dissect::{Layer, Reason};
+
+    #[test]
+    fn the_fields_of_tcp() {
+        let mut segment = tcp(50_000, 443, 0xdead_beef, 0x12, b"data");
+        segment[12] = 0x60;
+        segment.splice(20..20, [2, 4, 5, 0xb4]);
+        let bytes = ethernet(0x0800, &ipv4(6, &segment));
+        let packet = whole(&bytes);
+        let expected = Tcp {
+            source: 50_000,
+            destination: 443,
+            sequence: 0xdead_beef,
+            acknowledgement: 9,
+            flags: TcpFlags(0x12),
+            window: 0x2000,
+            options: &[2, 4, 5, 0xb4],
+        };
+        assert_eq!(packet.transport, Transport::Tcp(expected));
+        assert_eq!((packet.payload, packet.ports()), (&b"data"[..], Some((50_000, 443))));
+        assert_eq!(expected.flags.letters().collect::<String>(), "SA");
+    }
+
+    #[test]
+    fn messages_of_icmp_and_icmpv6() {
+        for bytes in [
+            ethernet(0x0800, &ipv4(1, &[8, 0, 0, 0, 1, 2, 3, 4, b'p'])),
+            ethernet(0x86dd, &ipv6(58, &[8, 0, 0, 0, 1, 2, 3, 4, b'p'])),
+        ] {
+            let packet = whole(&bytes);
+            assert_eq!(packet.transport, Transport::Icmp(Icmp { kind: 8, code: 0, rest: [1, 2, 3, 4] }));
+            assert_eq!(packet.payload, b"p");
+        }
+    }
+
+    #[test]
+    fn a_datagram_of_length_zero_is_bounded_by_its_packet() {
+        let mut datagram = udp(50_000, 26_503, b"tick");
+        datagram[4..6].fill(0);
+        assert_game(&whole(&ethernet(0x0800, &ipv4(17, &datagram))));
+    }
+
+    #[test]
+    fn headers_that_cannot_be() {
+        let mut datagram = udp(1, 2, b"tick");
+        datagram[5] = 7;
+        let short = stopped(&ethernet(0x0800, &ipv4(17, &datagram)));
+        assert_eq!(short.reason, Reason::Malformed("the length is under 8 bytes"));
+        let mut segment = tcp(1, 2, 3, 0x10, b"");
+        segment[12] = 0x40;
+        let low = stopped(&ethernet(0x0800, &ipv4(6, &segment)));
+        assert_eq!((low.layer, low.offset), (Layer::Tcp, 34));
+        assert_eq!(low.reason, Reason::Malformed("the data offset is under 20 bytes"));
+        segment[12] = 0x60;
+        let long = stopped(&ethernet(0x0800, &ipv4(6, &segment)));
+        assert_eq!(long.reason, Reason::Truncated { wanted: 24, had: 20 });
+    }
+
+    #[test]
+    fn a_snapped_segment_has_its_length_on_the_wire() {
+        let bytes = ethernet(0x0800, &ipv4(6, &tcp(1, 2, 3, 0x10, &[7; 100])));
+        let snapped = crate::source::Frame { length: bytes.len() as u32, ..frame(&bytes[..74]) };
+        let packet = crate::dissect::dissect(&snapped);
+        assert_eq!((packet.payload.len(), packet.payload_length), (20, 100));
+    }
+}
