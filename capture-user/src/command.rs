@@ -1,6 +1,8 @@
 //! The commands, each from its options to its exit code.
 
+mod bench;
 mod capture;
+mod doctor;
 mod frames;
 mod logger;
 mod read;
@@ -10,7 +12,7 @@ mod summary;
 
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Bench, Cli, Command};
 
 /// How a command ended, short of an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +53,8 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Capture(options) => capture::run(&options),
         Command::Read(options) => read::run(&options),
+        Command::Bench(Bench::Live(options)) => bench::live(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Completions { shell } => {
             Cli::print_completions(shell);
             Ok(Outcome::default())

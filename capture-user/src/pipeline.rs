@@ -152,6 +152,27 @@ where
     outcome
 }
 
+/// Takes frames and gives them back unread: what the sources alone can do, to compare [`run`] with. Their account is
+/// that of a run that delivers without dissecting.
+///
+/// # Errors
+/// As for [`run`].
+pub fn discard<S: Source + Send>(sources: Vec<S>, config: &Config, control: &Control) -> Result<(), Error> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = sources
+            .into_iter()
+            .enumerate()
+            .map(|(index, source)| {
+                scope.spawn(move || {
+                    pin(&config.pin, index);
+                    receive::discard(source, config, control)
+                })
+            })
+            .collect();
+        threads.into_iter().try_for_each(join)
+    })
+}
+
 /// Run to completion: each source's thread dissects.
 fn inline<S: Source + Send>(sources: Vec<S>, config: &Config, outlet: &Outlet, control: &Control) -> Result<(), Error> {
     let (outcomes, desks): (Vec<_>, Vec<_>) = thread::scope(|scope| {
@@ -160,7 +181,7 @@ fn inline<S: Source + Send>(sources: Vec<S>, config: &Config, outlet: &Outlet, c
             .enumerate()
             .map(|(index, source)| {
                 scope.spawn(move || {
-                    pin(config, index);
+                    pin(&config.pin, index);
                     receive::to_completion(source, config, Desk::new(config, outlet, control), control)
                 })
             })
@@ -185,7 +206,7 @@ fn threaded<S: Source + Send>(
             .map(|worker| {
                 let (queue, batches) = bounded(receive::QUEUE * receivers.max(1));
                 let thread = scope.spawn(move || {
-                    pin(config, receivers + worker);
+                    pin(&config.pin, receivers + worker);
                     work::work(&batches, live, Desk::new(config, outlet, control))
                 });
                 (queue, thread)
@@ -197,7 +218,7 @@ fn threaded<S: Source + Send>(
             .map(|(index, source)| {
                 let queues = queues.clone();
                 scope.spawn(move || {
-                    pin(config, index);
+                    pin(&config.pin, index);
                     receive::distribute(source, config, queues, control)
                 })
             })
@@ -226,11 +247,11 @@ fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
 
 /// Pins the calling thread to the processor that is its turn. Without the right to, it runs where it may: pinning is
 /// a matter of speed only.
-fn pin(config: &Config, index: usize) {
-    if config.pin.is_empty() {
+pub fn pin(processors: &[usize], index: usize) {
+    if processors.is_empty() {
         return;
     }
     let mut set = rustix::thread::CpuSet::new();
-    set.set(config.pin[index % config.pin.len()]);
+    set.set(processors[index % processors.len()]);
     let _ = rustix::thread::sched_setaffinity(None, &set);
 }

@@ -4,22 +4,68 @@
 //! [`Conversation`], the state of one flow that speaks it. To add one, write the file, declare its `mod` and list it
 //! in [`PROTOCOLS`]; nothing else changes, because what it finds leaves as [`Facts`], which every output prints.
 
+#[cfg(test)]
+mod captures;
+mod dhcp;
+mod dhcpv6;
+mod dns;
+mod dtls;
+mod exchange;
+mod http;
+mod nbns;
+mod ntp;
 mod output;
 mod people;
+mod portmap;
+mod quic;
+mod rtcp;
+mod rtp;
+mod sdp;
+mod sip;
+mod ssdp;
+mod stun;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tls;
+mod wire;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+pub use dhcp::Message as DhcpFacts;
+pub use dhcpv6::Message as Dhcpv6Facts;
+pub use dns::Exchange as DnsFacts;
+pub use http::Exchange as HttpFacts;
 pub use output::{Event, Expectation, Facts, HostFrom, Label, Output};
 pub use people::People;
+pub use ssdp::Message as SsdpFacts;
+pub use stun::is_message as is_stun;
 
 use crate::time::Timestamp;
 
 /// Every protocol padtap reads above UDP and TCP; the first that is sure of a payload has it.
-pub static PROTOCOLS: &[&Protocol] = &[];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &tls::PROTOCOL,
+    &dtls::PROTOCOL,
+    &quic::PROTOCOL,
+    &dns::DNS,
+    &dns::DNS_TCP,
+    &dns::MDNS,
+    &dns::LLMNR,
+    &nbns::PROTOCOL,
+    &dhcp::PROTOCOL,
+    &dhcpv6::PROTOCOL,
+    &ntp::PROTOCOL,
+    &portmap::PROTOCOL,
+    &ssdp::PROTOCOL,
+    &http::PROTOCOL,
+    &stun::STUN,
+    &stun::STUN_TCP,
+    &sip::PROTOCOL,
+    &rtcp::PROTOCOL,
+    &rtp::PROTOCOL,
+];
 
 /// How one application protocol is recognised and read.
 pub struct Protocol {

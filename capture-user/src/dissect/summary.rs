@@ -8,8 +8,10 @@ use super::{Layer, Packet, Transport};
 /// What the packet says, by its innermost protocol; `application` is the one its flow speaks.
 pub fn summary(packet: &Packet<'_>, application: Option<&'static str>) -> String {
     let mut line = String::new();
+    // A protocol may go by one name over UDP and over TCP, and be framed otherwise there.
+    let unfit = if packet.transport.tcp().is_some() { Over::Udp } else { Over::Tcp };
     if let Some(name) = application
-        && let Some(protocol) = PROTOCOLS.iter().find(|protocol| protocol.name == name)
+        && let Some(protocol) = PROTOCOLS.iter().find(|protocol| protocol.name == name && protocol.over != unfit)
         && !(protocol.over == Over::Tcp && packet.payload.is_empty())
     {
         (protocol.summary)(packet.payload, &mut line);

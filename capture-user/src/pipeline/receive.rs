@@ -183,6 +183,24 @@ pub(super) fn to_completion<'a, S: Source>(
     (outcome, desk)
 }
 
+/// Takes frames and gives them back. They count as not wanted, so that the account comes out.
+pub(super) fn discard<S: Source>(source: S, config: &Config, control: &Control) -> Result<(), Error> {
+    let mut intake = Intake::new(source, config, control);
+    let mut tokens = Vec::with_capacity(BURST);
+    let outcome = loop {
+        let burst = intake.take(&mut tokens);
+        intake.work.unwanted += tokens.len() as u64;
+        intake.source.recycle(&mut tokens);
+        match burst {
+            Ok(Burst::Frames | Burst::Nothing) => {}
+            Ok(Burst::End) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    intake.publish(true);
+    outcome
+}
+
 /// Takes frames and hands each to the worker that owns its shard.
 pub(super) fn distribute<S: Source>(
     source: S,

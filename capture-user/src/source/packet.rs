@@ -185,27 +185,30 @@ impl<R: FnMut(&Frame<'_>) -> Option<u32>> Source for PacketSource<R> {
     }
 
     fn receive(&mut self, max: usize, timeout: Duration, tokens: &mut Vec<Token>) -> Result<Received, Error> {
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
-        }
         let before = tokens.len();
         let mut examined = 0;
-        if !self.wait(timeout)? {
+        if self.failure.is_none() && !self.wait(timeout)? {
             return Ok(Received::Nothing);
         }
         while tokens.len() - before < max && examined < max.saturating_add(EXAMINED) && self.buffers.ready() {
             match self.take(tokens) {
                 Ok(true) => examined += 1,
                 Ok(false) => break,
-                // The socket keeps an error for one call only; what came before it must not be lost with it.
-                Err(error) if tokens.len() > before => {
-                    self.failure = Some(error);
-                    break;
-                }
-                Err(error) => return Err(error),
+                // The socket tells an error before the frames that came earlier, and tells it once.
+                Err(error) if self.failure.is_none() => self.failure = Some(error),
+                Err(_) => break,
             }
         }
-        Ok(if tokens.len() > before { Received::Frames } else { Received::Nothing })
+        if tokens.len() > before {
+            return Ok(Received::Frames);
+        }
+        match self.failure.take() {
+            Some(failure) if examined == 0 => Err(failure),
+            failure => {
+                self.failure = failure;
+                Ok(Received::Nothing)
+            }
+        }
     }
 
     fn recycle(&mut self, tokens: &mut Vec<Token>) {

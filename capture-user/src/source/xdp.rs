@@ -15,6 +15,7 @@ use capture_common::config::MAX_QUEUES;
 use capture_common::counters::Counter;
 
 mod clock;
+pub mod lab;
 pub mod link;
 pub mod program;
 mod queue;

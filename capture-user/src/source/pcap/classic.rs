@@ -65,17 +65,15 @@ impl Classic {
         Ok(Self { variant, link, interface, limit: limit(snap_length), fcs })
     }
 
-    #[inline]
-    pub(super) fn step(&self, bytes: &[u8]) -> Result<Step, Wrong> {
+    /// The packet at the beginning of `bytes`; `None` if something is the matter, and [`Self::step`] says what.
+    #[inline(always)]
+    pub(super) fn packet(&self, bytes: &[u8]) -> Option<(Record, usize)> {
         let Variant { order, unit, record } = self.variant;
-        let Some(header) = bytes.first_chunk::<16>() else { return Ok(Step::Need(record)) };
+        let header = bytes.first_chunk::<16>()?;
         let captured = order.u32(header, 8);
-        if captured > self.limit {
-            return Err(Wrong::Damage(format!("a packet of {captured} bytes (at most {} make sense)", self.limit)));
-        }
         let end = record + captured as usize;
-        if bytes.len() < end {
-            return Ok(Step::Need(end));
+        if captured > self.limit || end > bytes.len() {
+            return None;
         }
         let seconds = i64::from(order.u32(header, 0));
         let fraction = i64::from(order.u32(header, 4));
@@ -90,6 +88,19 @@ impl Classic {
             interface: self.interface,
             link: self.link,
         };
-        Ok(Step::Packet(record, end))
+        Some((record, end))
+    }
+
+    pub(super) fn step(&self, bytes: &[u8]) -> Result<Step, Wrong> {
+        if let Some((record, end)) = self.packet(bytes) {
+            return Ok(Step::Packet(record, end));
+        }
+        let Variant { order, record, .. } = self.variant;
+        let Some(header) = bytes.first_chunk::<16>() else { return Ok(Step::Need(record)) };
+        let captured = order.u32(header, 8);
+        if captured > self.limit {
+            return Err(Wrong::Damage(format!("a packet of {captured} bytes (at most {} make sense)", self.limit)));
+        }
+        Ok(Step::Need(record + captured as usize))
     }
 }

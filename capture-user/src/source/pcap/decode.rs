@@ -59,8 +59,18 @@ pub(super) enum Decoder {
 }
 
 impl Decoder {
+    /// The packet that `bytes` begin with, and how far it reaches; `None` leaves it to [`Self::step`] to say what there
+    /// is instead. The short way for the common case: its answer stays in registers.
+    #[inline(always)]
+    pub(super) fn packet(&mut self, bytes: &[u8]) -> Option<(Record, usize)> {
+        match self {
+            Self::Classic(file) => file.packet(bytes),
+            Self::Ng(file) => file.packet(bytes),
+            Self::Fresh => None,
+        }
+    }
+
     /// Looks at `bytes`, which begin where the step before has ended.
-    #[inline]
     pub(super) fn step(&mut self, bytes: &[u8], interfaces: &mut Vec<Interface>) -> Result<Step, Wrong> {
         match self {
             Self::Classic(file) => file.step(bytes),

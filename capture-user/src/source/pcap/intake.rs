@@ -68,8 +68,16 @@ impl Cursor {
         Self { name, decoder: Decoder::Fresh, position: 0, frames: 0 }
     }
 
+    /// The packet at the present position, which moves behind it; `None` if [`Self::step`] is needed.
+    #[inline(always)]
+    pub(super) fn packet(&mut self, bytes: &[u8]) -> Option<Record> {
+        let (record, length) = self.decoder.packet(bytes)?;
+        self.position += length as u64;
+        self.frames += 1;
+        Some(record)
+    }
+
     /// One step at the present position, which moves behind whatever is found.
-    #[inline]
     pub(super) fn step<R>(&mut self, bytes: &[u8], intake: &mut Intake<R>) -> Result<Step, Error> {
         let step = self.decoder.step(bytes, &mut intake.interfaces).map_err(|wrong| self.wrong(wrong))?;
         match step {

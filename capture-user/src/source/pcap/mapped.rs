@@ -41,18 +41,20 @@ impl Mapped {
                 return Ok(Progress::End);
             }
             allowance.records -= 1;
-            match self.cursor.step(rest, intake)? {
-                Step::Packet(record, _) => {
-                    let captured = record.captured;
-                    let data = rest.get(record.start..).and_then(|data| data.get(..captured as usize));
-                    if let Some(facts) = intake.admit(&record, data.unwrap_or_default()) {
-                        let place = Place::Mapped { file: self.file, captured, offset: offset + record.start as u64 };
-                        tokens.push(Token { facts, place });
-                        allowance.frames -= 1;
-                    }
-                }
-                Step::Skip(_) => {}
-                Step::Need(_) => return Err(self.cursor.cut_short(bytes.len() as u64)),
+            let record = match self.cursor.packet(rest) {
+                Some(record) => record,
+                None => match self.cursor.step(rest, intake)? {
+                    Step::Packet(record, _) => record,
+                    Step::Skip(_) => continue,
+                    Step::Need(_) => return Err(self.cursor.cut_short(bytes.len() as u64)),
+                },
+            };
+            let captured = record.captured;
+            let data = rest.get(record.start..).and_then(|data| data.get(..captured as usize)).unwrap_or_default();
+            if let Some(facts) = intake.admit(&record, data) {
+                let place = Place::Mapped { file: self.file, captured, offset: offset + record.start as u64 };
+                tokens.push(Token { facts, place });
+                allowance.frames -= 1;
             }
         }
         Ok(Progress::More)

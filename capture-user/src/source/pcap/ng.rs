@@ -47,7 +47,33 @@ impl Ng {
         u32::from_be_bytes(*magic) == SECTION_HEADER
     }
 
-    #[inline]
+    /// The Enhanced Packet Block at the beginning of `bytes`, which nearly all blocks are; `None` for any other and if
+    /// something is the matter. It only saves the way through [`Self::step`], which knows it as well as the others.
+    #[inline(always)]
+    pub(super) fn packet(&mut self, bytes: &[u8]) -> Option<(Record, usize)> {
+        let order = self.order;
+        let head = bytes.first_chunk::<28>()?;
+        if order.u32(head, 0) != ENHANCED_PACKET {
+            return None;
+        }
+        let total = order.u32(head, 4) as usize;
+        let block = bytes.get(..total)?;
+        let interface = self.interfaces.get(order.u32(head, 8) as usize)?;
+        let (captured, length) = (order.u32(head, 20), order.u32(head, 24));
+        let least = 28 + padded(captured as usize) + 4;
+        let again = u32::from_ne_bytes(*block.last_chunk::<4>()?) == u32::from_ne_bytes(*head[4..].first_chunk::<4>()?);
+        let sound = again && total.is_multiple_of(4) && least <= total && total <= least + OPTIONS;
+        if captured > interface.limit || !sound {
+            return None;
+        }
+        let ticks = u64::from(order.u32(head, 12)) << 32 | u64::from(order.u32(head, 16));
+        let time = interface.clock.at(ticks);
+        self.latest = time;
+        let &Described { index, link, .. } = interface;
+        let record = Record { start: 28, captured, length: length.max(captured), time, interface: index, link };
+        Some((record, total))
+    }
+
     pub(super) fn step(&mut self, bytes: &[u8], interfaces: &mut Vec<Interface>) -> Result<Step, Wrong> {
         let Some(head) = bytes.first_chunk::<12>() else { return Ok(Step::Need(12)) };
         let kind = self.order.u32(head, 0);
@@ -121,13 +147,12 @@ impl Ng {
         options
     }
 
-    #[inline]
     fn enhanced(&mut self, bytes: &[u8], total: usize) -> Result<Step, Wrong> {
         let Some(head) = bytes.first_chunk::<28>() else { return Ok(Step::Need(28)) };
         let interface = self.described(self.order.u32(head, 8))?;
         let packet = Packet { head: 28, captured: self.order.u32(head, 20), length: self.order.u32(head, 24) };
         let ticks = u64::from(self.order.u32(head, 12)) << 32 | u64::from(self.order.u32(head, 16));
-        self.packet(bytes, total, interface, packet, interface.clock.at(ticks))
+        self.any_packet(bytes, total, interface, packet, interface.clock.at(ticks))
     }
 
     /// The Packet Block, which the Enhanced Packet Block replaced (appendix A of the draft).
@@ -136,7 +161,7 @@ impl Ng {
         let interface = self.described(u32::from(self.order.u16(head, 8)))?;
         let packet = Packet { head: 28, captured: self.order.u32(head, 20), length: self.order.u32(head, 24) };
         let ticks = u64::from(self.order.u32(head, 12)) << 32 | u64::from(self.order.u32(head, 16));
-        self.packet(bytes, total, interface, packet, interface.clock.at(ticks))
+        self.any_packet(bytes, total, interface, packet, interface.clock.at(ticks))
     }
 
     /// A packet with nothing but its length; it belongs to the section's first interface.
@@ -147,11 +172,11 @@ impl Ng {
         let snap_length = if interface.snap_length == 0 { u32::MAX } else { interface.snap_length };
         let room = u32::try_from(total.saturating_sub(16)).unwrap_or(u32::MAX);
         let captured = length.min(snap_length).min(room);
-        self.packet(bytes, total, interface, Packet { head: 12, captured, length }, self.latest)
+        self.any_packet(bytes, total, interface, Packet { head: 12, captured, length }, self.latest)
     }
 
-    #[inline]
-    fn packet(
+    /// What holds for all three kinds of packet blocks.
+    fn any_packet(
         &mut self,
         bytes: &[u8],
         total: usize,
@@ -177,7 +202,6 @@ impl Ng {
         Ok(Step::Packet(Record { start: head, captured, length, time, interface: index, link }, total))
     }
 
-    #[inline]
     fn described(&self, id: u32) -> Result<Described, Wrong> {
         match self.interfaces.get(id as usize) {
             Some(interface) => Ok(*interface),
@@ -201,7 +225,6 @@ struct Packet {
     length: u32,
 }
 
-#[inline]
 fn block_length(total: u32) -> Result<usize, Wrong> {
     if total < 12 || !total.is_multiple_of(4) {
         return damage(format!("a block of {total} bytes"));
@@ -210,7 +233,6 @@ fn block_length(total: u32) -> Result<usize, Wrong> {
 }
 
 /// The first `total` of `bytes`, if they are all there. The length at a block's end must repeat that at its beginning.
-#[inline]
 fn whole(order: Order, bytes: &[u8], total: usize, most: usize) -> Result<Option<&[u8]>, Wrong> {
     if total > most {
         return damage(format!("a block of {total} bytes (at most {most} make sense)"));

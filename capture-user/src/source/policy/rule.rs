@@ -137,7 +137,7 @@ fn mac(text: &str) -> Result<u64, Error> {
     };
     let groups: Vec<&str> = groups.split([':', '-']).collect();
     let well_formed = |group: &&str| (1..=2).contains(&group.len()) && group.bytes().all(|b| b.is_ascii_hexdigit());
-    if !(3..=6).contains(&groups.len()) || !groups.iter().all(|group| well_formed(group)) {
+    if !(3..=6).contains(&groups.len()) || !groups.iter().all(well_formed) {
         return Err(Error::new(text, MAC_HINT));
     }
     let (mac, given) = digits(&groups);

@@ -6,7 +6,7 @@
 use std::io;
 
 mod ethtool;
-mod netlink;
+pub(super) mod netlink;
 mod promiscuous;
 
 pub use ethtool::{Offloads, Queues};
@@ -83,6 +83,8 @@ pub struct Counters {
     pub rx_fifo_errors: u64,
     /// Missed by the NIC for want of a descriptor.
     pub rx_missed_errors: u64,
+    /// Not sent for want of room.
+    pub tx_dropped: u64,
 }
 
 impl Counters {
@@ -253,6 +255,7 @@ impl Counters {
             rx_dropped: field(6),
             rx_fifo_errors: field(14),
             rx_missed_errors: field(15),
+            tx_dropped: field(7),
         }
     }
 }

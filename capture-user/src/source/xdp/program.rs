@@ -3,14 +3,14 @@
 //! One [`Program`] belongs to the control thread. Everything that can be changed is changed in the maps, while frames
 //! flow. The program stays attached through a bpf_link, which the kernel takes down when this process ends, however.
 
+mod attach;
 mod error;
 mod tables;
 
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use aya::maps::{MapData, PerCpuArray, XskMap};
-use aya::programs::links::FdLink;
-use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
+use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use capture_common::config::{FlowCount, FlowKey};
@@ -18,6 +18,7 @@ use capture_common::counters::Counters;
 
 pub use error::Error;
 
+use self::attach::XdpLink;
 use self::tables::{Plain, Tables};
 use super::super::policy::ConsoleFilter;
 
@@ -34,7 +35,7 @@ pub struct Program {
     counters: PerCpuArray<MapData, Plain<Counters>>,
     sockets: XskMap<MapData>,
     events: Option<EbpfLogger<&'static dyn log::Log>>,
-    link: Option<FdLink>,
+    link: Option<XdpLink>,
 }
 
 /// Which attachment to ask for.
@@ -120,22 +121,19 @@ impl Program {
         self.detach();
         let native_refused = match request {
             Request::Generic => None,
-            Request::Best | Request::Native => match self.attach_as(interface, XdpMode::Driver) {
+            Request::Best | Request::Native => match self.attach_as(interface, Mode::Native) {
                 Ok(()) => return Ok(Attached { mode: Mode::Native, native_refused: None }),
                 Err(Error::Attach(refusal)) if request == Request::Best => Some(refusal),
                 Err(error) => return Err(error),
             },
         };
-        self.attach_as(interface, XdpMode::Skb)?;
+        self.attach_as(interface, Mode::Generic)?;
         Ok(Attached { mode: Mode::Generic, native_refused })
     }
 
-    fn attach_as(&mut self, interface: u32, mode: XdpMode) -> Result<(), Error> {
-        let xdp = xdp(&mut self.ebpf)?;
-        let link = xdp.attach_to_if_index(interface, mode).map_err(Error::attach)?;
-        let link = xdp.take_link(link).map_err(|error| Error::load(&error))?;
-        // Before Linux 5.9 aya attaches without a link, which would outlive this process.
-        self.link = Some(FdLink::try_from(link).map_err(|_| Error::NoLink)?);
+    fn attach_as(&mut self, interface: u32, mode: Mode) -> Result<(), Error> {
+        let program = xdp(&mut self.ebpf)?.fd().map_err(|error| Error::load(&error))?;
+        self.link = Some(XdpLink::create(program.as_fd(), interface, mode).map_err(Error::attach)?);
         Ok(())
     }
 

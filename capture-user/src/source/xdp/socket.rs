@@ -106,7 +106,7 @@ impl Socket {
 
     fn bind_patiently(&self, interface: u32, queue: u32, flags: SocketAddrXdpFlags) -> Result<(), Errno> {
         const FIRST_PAUSE: Duration = Duration::from_millis(5);
-        const TRIES: u32 = 8;
+        const TRIES: u32 = 9;
         let address = SocketAddrXdp::new(flags, interface, queue);
         let mut pause = FIRST_PAUSE;
         for _ in 1..TRIES {

@@ -64,7 +64,7 @@ fn mutations() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, bool)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn mapped_and_piped_agree_on_any_damage(changes in mutations(), ng in any::<bool>()) {

@@ -6,19 +6,22 @@ use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
 /// Links, and how they are set.
-pub(super) const ROUTE: Option<Protocol> = None;
+pub(in crate::source::xdp) const ROUTE: Option<Protocol> = None;
 /// Everything that has a family's name.
-pub(super) const GENERIC: Option<Protocol> = Some(netlink::GENERIC);
+pub(in crate::source::xdp) const GENERIC: Option<Protocol> = Some(netlink::GENERIC);
 
 /// `struct nlmsghdr`: length, type, flags, sequence number, port.
 const HEADER: usize = 16;
 
+/// The kernel shall make what the request speaks of, and it may not be there yet.
+pub(in crate::source::xdp) const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+
 /// A request in the making.
-pub(super) struct Request(Vec<u8>);
+pub(in crate::source::xdp) struct Request(Vec<u8>);
 
 impl Request {
     /// A request of a type, with the fixed part that the type asks for.
-    pub(super) fn new(kind: u16, fixed: &[u8]) -> Self {
+    pub(in crate::source::xdp) fn new(kind: u16, fixed: &[u8]) -> Self {
         let mut message = vec![0; HEADER];
         message[4..6].copy_from_slice(&kind.to_ne_bytes());
         message[6..8].copy_from_slice(&(libc::NLM_F_REQUEST as u16).to_ne_bytes());
@@ -26,13 +29,25 @@ impl Request {
         Self(message)
     }
 
+    /// Sets flags of the message's header, beside NLM_F_REQUEST.
+    pub(in crate::source::xdp) fn flags(mut self, flags: u16) -> Self {
+        let set = u16::from_ne_bytes([self.0[6], self.0[7]]) | flags;
+        self.0[6..8].copy_from_slice(&set.to_ne_bytes());
+        self
+    }
+
+    /// What follows the message's header.
+    pub(in crate::source::xdp) fn into_body(mut self) -> Vec<u8> {
+        self.0.split_off(HEADER)
+    }
+
     /// A request to a generic netlink family.
-    pub(super) fn generic(family: u16, command: u8) -> Self {
+    pub(in crate::source::xdp) fn generic(family: u16, command: u8) -> Self {
         Self::new(family, &[command, 1, 0, 0])
     }
 
     /// Adds an attribute. Values are short: names and numbers.
-    pub(super) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
+    pub(in crate::source::xdp) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         let len = (ATTRIBUTE + value.len()) as u16;
         self.0.extend_from_slice(&len.to_ne_bytes());
         self.0.extend_from_slice(&kind.to_ne_bytes());
@@ -46,7 +61,7 @@ impl Request {
 ///
 /// # Errors
 /// What the kernel answers instead, as an OS error.
-pub(super) fn exchange(protocol: Option<Protocol>, request: &Request) -> io::Result<Vec<u8>> {
+pub(in crate::source::xdp) fn exchange(protocol: Option<Protocol>, request: &Request) -> io::Result<Vec<u8>> {
     /// The answer to one question about one interface; a virtual function list would not fit, and is not asked for.
     const ANSWER: usize = 32 * 1024;
     let kernel = SocketAddrNetlink::new(0, 0);
@@ -59,6 +74,19 @@ pub(super) fn exchange(protocol: Option<Protocol>, request: &Request) -> io::Res
     let (got, _) = recv(&socket, answer.as_mut_slice(), RecvFlags::empty())?;
     answer.truncate(got);
     payload(&answer)
+}
+
+/// Has the kernel do something.
+///
+/// # Errors
+/// Why it did not, as an OS error.
+pub(in crate::source::xdp) fn command(request: &Request) -> io::Result<()> {
+    let request = Request(request.0.clone()).flags(libc::NLM_F_ACK as u16);
+    match exchange(ROUTE, &request) {
+        // Success is "error" 0.
+        Err(error) if error.raw_os_error() == Some(0) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// What the first message of an answer carries.
@@ -78,7 +106,7 @@ fn payload(answer: &[u8]) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// ENOENT when this kernel has none of that name.
-pub(super) fn family(name: &str) -> io::Result<u16> {
+pub(in crate::source::xdp) fn family(name: &str) -> io::Result<u16> {
     let mut name = name.as_bytes().to_vec();
     name.push(0);
     let request = Request::generic(libc::GENL_ID_CTRL as u16, libc::CTRL_CMD_GETFAMILY as u8)
@@ -94,7 +122,7 @@ pub(super) fn family(name: &str) -> io::Result<u16> {
 const ATTRIBUTE: usize = 4;
 
 /// The attributes in `bytes`, up to where they are damaged.
-pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(in crate::source::xdp) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     /// The two upper bits say "nested" and "big endian".
     const TYPE: u64 = 0x3fff;
     std::iter::from_fn(move || {
@@ -107,7 +135,7 @@ pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
 }
 
 /// A number of up to eight bytes in the machine's order.
-pub(super) fn number(bytes: &[u8]) -> u64 {
+pub(in crate::source::xdp) fn number(bytes: &[u8]) -> u64 {
     let mut wide = [0; 8];
     let len = bytes.len().min(8);
     let place = if cfg!(target_endian = "big") { 8 - len } else { 0 };
@@ -116,7 +144,7 @@ pub(super) fn number(bytes: &[u8]) -> u64 {
 }
 
 /// A string that ends with a zero byte.
-pub(super) fn text(bytes: &[u8]) -> String {
+pub(in crate::source::xdp) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

@@ -3,7 +3,6 @@
 use std::io;
 
 use aya::maps::MapError;
-use aya::programs::ProgramError;
 
 /// What the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +25,6 @@ pub enum Error {
     /// The interface refused.
     #[error("cannot attach the XDP program to the interface: {}", hint(.0))]
     Attach(#[source] io::Error),
-    /// The kernel cannot attach by a link.
-    #[error(
-        "this kernel attaches XDP programs without a link, so a killed padtap would leave one: use Linux 5.18 or later"
-    )]
-    NoLink,
     /// A map refused.
     #[error("{map} map: {reason}")]
     Map {
@@ -51,12 +45,7 @@ impl Error {
         if is_permission(error) { Self::Permission } else { Self::Map { map, reason: chain(error) } }
     }
 
-    pub(super) fn attach(error: ProgramError) -> Self {
-        let reason = match error {
-            ProgramError::SyscallError(error) => error.io_error,
-            // aya's way around a kernel without links.
-            other => return Self::load(&other),
-        };
+    pub(super) fn attach(reason: io::Error) -> Self {
         match reason.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => Self::Permission,
             // A program of the same mode, or of the other.
@@ -103,13 +92,10 @@ fn hint(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aya::sys::SyscallError;
-
     use super::*;
 
     fn refused(code: i32) -> Error {
-        let io_error = io::Error::from_raw_os_error(code);
-        Error::attach(ProgramError::SyscallError(SyscallError { call: "bpf_link_create", io_error }))
+        Error::attach(io::Error::from_raw_os_error(code))
     }
 
     #[test]

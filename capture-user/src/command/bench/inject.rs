@@ -1,0 +1,123 @@
+//! How a benchmark's frames come into being.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use capture_user::source::xdp::{self, lab};
+use pnet::datalink::{self, Channel, DataLinkSender};
+
+use super::frame::frame;
+use crate::cli::{BenchLive, Inject};
+
+/// Frames that the kernel makes of one at once.
+const BATCH: u64 = 64;
+/// The largest frame that the kernel injects: a page, less what it keeps for itself.
+const LARGEST: u32 = 3_520;
+
+/// Injects frames at a rate, and counts them.
+pub struct Injector<'a> {
+    frames: u64,
+    rate: Option<u64>,
+    /// One frame of each flow.
+    flows: Vec<Vec<u8>>,
+    way: Way<'a>,
+}
+
+enum Way<'a> {
+    /// Through the XDP program as if the interface had received them.
+    Kernel(&'a xdp::Control),
+    /// Through a packet socket on the far end of the cable.
+    Packet(Box<dyn DataLinkSender>),
+}
+
+impl<'a> Injector<'a> {
+    pub fn new(options: &BenchLive, capture: &'a xdp::Control) -> anyhow::Result<Self> {
+        let way = match options.inject {
+            Inject::Kernel if options.size > LARGEST => {
+                return Err(super::super::Usage(format!("--inject kernel: frames are at most {LARGEST} bytes")).into());
+            }
+            Inject::Auto if options.size > LARGEST => Way::Packet(packet_socket()?),
+            Inject::Auto | Inject::Kernel => Way::Kernel(capture),
+            Inject::Packet => Way::Packet(packet_socket()?),
+        };
+        Ok(Self {
+            frames: options.frames.get(),
+            rate: options.rate.map(|rate| rate.get()),
+            flows: (0..options.flows.get()).map(|flow| frame(options.size, flow)).collect(),
+            way,
+        })
+    }
+
+    /// Injects them all. Returns how many were injected, and when it began.
+    pub fn run(mut self) -> anyhow::Result<(u64, Instant)> {
+        let begun = Instant::now();
+        let mut sent = 0;
+        for flow in (0..self.flows.len()).cycle() {
+            let left = self.frames - sent;
+            if left == 0 {
+                break;
+            }
+            let batch = self.due(begun, sent).min(left).min(self.batch());
+            self.send(flow, batch)?;
+            sent += batch;
+        }
+        Ok((sent, begun))
+    }
+
+    /// With many flows few frames of one in a row, so that they mix.
+    fn batch(&self) -> u64 {
+        match self.way {
+            Way::Kernel(_) => BATCH,
+            Way::Packet(_) => 1,
+        }
+    }
+
+    /// How many frames the rate allows by now; waits until it allows one.
+    fn due(&self, begun: Instant, sent: u64) -> u64 {
+        let Some(rate) = self.rate else { return u64::MAX };
+        loop {
+            let allowed = (begun.elapsed().as_secs_f64() * rate as f64) as u64 + 1;
+            if allowed > sent {
+                return allowed - sent;
+            }
+            let wait = Duration::from_secs_f64((sent + 1 - allowed) as f64 / rate as f64);
+            // A short wait is spent awake: sleeping takes longer than that.
+            if wait > Duration::from_micros(200) { thread::sleep(wait) } else { std::hint::spin_loop() }
+        }
+    }
+
+    fn send(&mut self, flow: usize, count: u64) -> anyhow::Result<()> {
+        let frame = &self.flows[flow];
+        match &mut self.way {
+            Way::Kernel(capture) => {
+                capture.program().inject(capture.link().index, 0, frame, count as u32)?;
+            }
+            Way::Packet(socket) => {
+                for _ in 0..count {
+                    send_one(&mut **socket, frame)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A full device queue refuses a frame; it is offered again, for it was not sent.
+fn send_one(socket: &mut dyn DataLinkSender, frame: &[u8]) -> anyhow::Result<()> {
+    loop {
+        match socket.send_to(frame, None).ok_or_else(|| anyhow!("the frame does not fit the socket"))? {
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => thread::yield_now(),
+            other => return other.context("the far end of the cable"),
+        }
+    }
+}
+
+fn packet_socket() -> anyhow::Result<Box<dyn DataLinkSender>> {
+    let far = datalink::interfaces().into_iter().find(|interface| interface.name == lab::FAR);
+    let config = datalink::Config { write_buffer_size: 65_536, ..datalink::Config::default() };
+    match datalink::channel(&far.context("the far end of the cable")?, config)? {
+        Channel::Ethernet(sender, _) => Ok(sender),
+        _ => Err(anyhow!("the cable is not Ethernet")),
+    }
+}

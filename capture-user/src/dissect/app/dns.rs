@@ -1,0 +1,384 @@
+//! DNS over UDP and TCP (RFC 1035), multicast DNS (RFC 6762) and LLMNR (RFC 4795): one message format, three uses.
+//!
+//! One record tells of a query and its answer, told when the answer comes; of a query that nobody answered, told when
+//! the flow ends or the query is ten seconds old; and of an answer whose query was not seen. So over the records of a
+//! capture, queries = Σ (1 + `retries`) where `rtt_ms` is there or `rcode` is not, and responses = those with `rcode`.
+//! Multicast answers go to everybody rather than to who asked, so there queries and answers are records of their own.
+
+mod data;
+mod facts;
+mod message;
+mod name;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+pub use self::facts::{Answers, Exchange, Query, Rcode, Transport};
+pub(super) use self::message::{Entries, Entry, Fingerprint, Header, Record, Section};
+pub use self::message::{Malformed, Type};
+use self::name::Name;
+use super::exchange::{Asked, Exchanges};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, Resolved, Segment, Step};
+use crate::time::Timestamp;
+
+const PORT: u16 = 53;
+const MDNS_PORT: u16 = 5353;
+const LLMNR_PORT: u16 = 5355;
+
+/// DNS in datagrams.
+pub static DNS: Protocol = Protocol {
+    name: "dns",
+    over: Over::Udp,
+    ports: &[PORT],
+    probe: probe_dns,
+    open: || Dns::open(Transport::Dns),
+    summary: summarise,
+};
+
+/// DNS in streams, each message behind its length.
+pub static DNS_TCP: Protocol = Protocol {
+    name: "dns",
+    over: Over::Tcp,
+    ports: &[PORT],
+    probe: probe_tcp,
+    open: || Dns::open(Transport::Dns),
+    summary: |bytes, line| summarise(bytes.get(2..).unwrap_or_default(), line),
+};
+
+/// Multicast DNS.
+pub static MDNS: Protocol = Protocol {
+    name: "mdns",
+    over: Over::Udp,
+    ports: &[MDNS_PORT],
+    probe: |segment| probe_on(MDNS_PORT, segment),
+    open: || Dns::open(Transport::Mdns),
+    summary: summarise,
+};
+
+/// Link-local multicast name resolution.
+pub static LLMNR: Protocol = Protocol {
+    name: "llmnr",
+    over: Over::Udp,
+    ports: &[LLMNR_PORT],
+    probe: |segment| probe_on(LLMNR_PORT, segment),
+    open: || Dns::open(Transport::Llmnr),
+    summary: summarise,
+};
+
+/// Queries of one flow that wait for their answers at most.
+const MAX_WAITING: usize = 64;
+/// How long a query waits for its answer, and a repeated one counts as a retry.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Messages that make no sense before the flow is given up.
+const MAX_MALFORMED: u32 = 8;
+/// Names in a chain of aliases that are followed.
+const MAX_ALIASES: usize = 8;
+/// Addresses learned from one answer.
+const MAX_LEARNED: usize = 32;
+
+fn probe_dns(segment: &Segment<'_>) -> Probe {
+    let message = segment.bytes;
+    match verdict(message) {
+        _ if segment.on_port(&[MDNS_PORT, LLMNR_PORT]) => Probe::No,
+        Some(seen) if segment.on_port(&[PORT]) || seen.ordinary => Probe::Yes,
+        None if segment.on_port(&[PORT]) && message.len() >= message::HEADER => Probe::Maybe,
+        _ => Probe::No,
+    }
+}
+
+fn probe_on(port: u16, segment: &Segment<'_>) -> Probe {
+    if segment.on_port(&[port]) && verdict(segment.bytes).is_some() { Probe::Yes } else { Probe::No }
+}
+
+fn probe_tcp(segment: &Segment<'_>) -> Probe {
+    let Some((length, message)) = segment.bytes.split_first_chunk::<2>() else { return Probe::No };
+    if !segment.on_port(&[PORT]) {
+        return Probe::No;
+    }
+    match message.get(..usize::from(u16::from_be_bytes(*length))) {
+        Some(message) if verdict(message).is_some() => Probe::Yes,
+        Some(_) => Probe::No,
+        None => Probe::Maybe,
+    }
+}
+
+/// What a well-formed message looks like.
+struct Verdict {
+    /// One question about the Internet and nothing behind the last record: sure even on a foreign port.
+    ordinary: bool,
+}
+
+fn verdict(message: &[u8]) -> Option<Verdict> {
+    let header = Header::read(message)?;
+    let known = matches!(header.opcode(), 0 | 1 | 2 | 4 | 5) && header.flags & 0x0040 == 0;
+    if !known || !header.fits(message.len()) {
+        return None;
+    }
+    let mut entries = Entries::new(message, header);
+    let mut internet = 0;
+    for entry in &mut entries {
+        if let Entry::Question(question) = entry.ok()? {
+            internet += u16::from(question.class == 1 && !question.name.is_root());
+        }
+    }
+    let one = internet == 1 && header.questions() == 1 && header.opcode() == 0;
+    Some(Verdict { ordinary: one && entries.at() == message.len() })
+}
+
+/// What a query is recognised by: its identifier, its questions, and who asked.
+#[derive(Debug, PartialEq)]
+struct Key {
+    id: u16,
+    questions: u64,
+    direction: Direction,
+}
+
+/// One flow.
+struct Dns {
+    transport: Transport,
+    waiting: Exchanges<Key, Query, MAX_WAITING>,
+    /// Whether a message made sense.
+    sure: bool,
+    malformed: u32,
+}
+
+impl Dns {
+    fn open(transport: Transport) -> Box<dyn Conversation> {
+        Box::new(Self { transport, waiting: Exchanges::default(), sure: false, malformed: 0 })
+    }
+
+    /// Reads one message; whether the flow still looks like this protocol.
+    fn message(&mut self, message: &[u8], segment: &Segment<'_>, out: &mut Output) -> bool {
+        let Some(header) = Header::read(message) else { return self.sure };
+        while let Some(asked) = self.waiting.overdue(segment.time, PATIENCE) {
+            self.unanswered(asked, out);
+        }
+        let read = scan(message, header);
+        // What lies beyond the captured bytes is no fault of the message.
+        let snapped = !segment.stream && (segment.length as usize) > segment.bytes.len();
+        let malformed = read.malformed.filter(|fault| !(snapped && *fault == Malformed::Short));
+        if malformed.is_some() {
+            self.malformed += 1;
+        } else if !self.sure {
+            self.sure = true;
+            out.identify(self.transport.name());
+        }
+        if header.is_response() {
+            self.response(message, header, &read, malformed, segment, out);
+        } else {
+            self.query(message, header, &read, malformed, segment, out);
+        }
+        self.sure && self.malformed <= MAX_MALFORMED
+    }
+
+    fn query(
+        &mut self,
+        message: &[u8],
+        header: Header,
+        read: &Scan,
+        malformed: Option<Malformed>,
+        segment: &Segment<'_>,
+        out: &mut Output,
+    ) {
+        if let Some(fault) = malformed {
+            let mut told = self.exchange(header.id, Query::collect(message, header));
+            told.malformed = Some(fault);
+            return out.emit(segment.time, "dns", told);
+        }
+        let key = Key { id: header.id, questions: read.questions, direction: segment.direction };
+        let evicted = self.waiting.ask(key, segment.time, || Query::collect(message, header));
+        if let Some(asked) = evicted {
+            self.unanswered(asked, out);
+        }
+    }
+
+    fn response(
+        &mut self,
+        message: &[u8],
+        header: Header,
+        read: &Scan,
+        malformed: Option<Malformed>,
+        segment: &Segment<'_>,
+        out: &mut Output,
+    ) {
+        let asker = segment.direction.reversed();
+        let asked = self.waiting.answer(|key| {
+            // Some servers repeat no question in an error; multicast answers never do.
+            let unsaid = header.questions() == 0 && self.transport != Transport::Mdns;
+            let same = unsaid || key.questions == read.questions;
+            key.id == header.id && key.direction == asker && same
+        });
+        let mut told = match asked {
+            Some(asked) => {
+                let rtt_ms = asked.elapsed_ms(segment.time);
+                let retries = asked.retries;
+                Exchange { rtt_ms: Some(rtt_ms), retries, ..self.exchange(header.id, asked.request) }
+            }
+            None => self.exchange(header.id, Query::collect(message, header)),
+        };
+        told.rcode = Some(Rcode(read.high_rcode << 4 | header.rcode()));
+        told.answers = Some(Answers::collect(message, header, self.transport));
+        told.truncated = header.is_truncated();
+        told.malformed = malformed;
+        out.emit(segment.time, "dns", told);
+        if malformed.is_none() && header.rcode() == 0 {
+            self.learn(message, header, segment, out);
+        }
+    }
+
+    /// Tells of all that waits: nothing more is expected of this flow.
+    fn leave(&mut self, out: &mut Output) -> Step {
+        while let Some(asked) = self.waiting.pop() {
+            self.unanswered(asked, out);
+        }
+        Step::Reject
+    }
+
+    fn exchange(&self, id: u16, query: Query) -> Exchange {
+        Exchange::new(self.transport, id, query)
+    }
+
+    fn unanswered(&self, asked: Asked<Key, Query>, out: &mut Output) {
+        let told = Exchange { retries: asked.retries, ..self.exchange(asked.key.id, asked.request) };
+        out.emit(asked.first, "dns", told);
+    }
+
+    /// Tells which names the addresses in an answer have.
+    fn learn(&self, message: &[u8], header: Header, segment: &Segment<'_>, out: &mut Output) {
+        if self.transport == Transport::Mdns {
+            return learn_hosts(message, header, out);
+        }
+        let Some(chain) = aliases(message, header) else { return };
+        let name = || chain.first().map(|name| name.to_string().to_lowercase());
+        let mut shared: Option<std::sync::Arc<str>> = None;
+        for record in addresses(message, header).filter(|record| record.section == Section::Answer).take(MAX_LEARNED) {
+            let (Some(address), true) = (record.address(), chain.contains(&record.name)) else { continue };
+            let Some(name) = shared.clone().or_else(|| name().map(Into::into)) else { return };
+            shared = Some(name.clone());
+            out.names.push(Resolved { client: segment.destination.ip(), address, name, ttl: record.ttl });
+        }
+    }
+}
+
+/// What one pass over a message tells.
+struct Scan {
+    /// The fingerprint of its questions.
+    questions: u64,
+    /// The high bits of the response code, which an OPT record holds (RFC 6891 section 6.1.3).
+    high_rcode: u16,
+    malformed: Option<Malformed>,
+}
+
+fn scan(message: &[u8], header: Header) -> Scan {
+    let mut questions = Fingerprint::default();
+    let mut scan = Scan { questions: 0, high_rcode: 0, malformed: None };
+    for entry in Entries::new(message, header) {
+        match entry {
+            Ok(Entry::Question(question)) => questions.add(&question),
+            Ok(Entry::Record(record)) if record.rtype == Type::OPT => scan.high_rcode = (record.ttl >> 24) as u16,
+            Ok(Entry::Record(_)) => {}
+            Err(fault) => scan.malformed = Some(fault),
+        }
+    }
+    scan.questions = questions.finish();
+    scan
+}
+
+fn records(message: &[u8], header: Header) -> impl Iterator<Item = Record<'_>> {
+    Entries::new(message, header).filter_map(|entry| match entry {
+        Ok(Entry::Record(record)) => Some(record),
+        _ => None,
+    })
+}
+
+fn addresses(message: &[u8], header: Header) -> impl Iterator<Item = Record<'_>> {
+    records(message, header).filter(|record| record.address().is_some())
+}
+
+/// The name that was asked for and the names it is an alias of, in whatever order the records stand.
+fn aliases(message: &[u8], header: Header) -> Option<ArrayVec<Name, MAX_ALIASES>> {
+    let first = Entries::new(message, header).next()?.ok()?;
+    let mut chain = ArrayVec::new();
+    chain.push(match first {
+        Entry::Question(question) => question.name,
+        Entry::Record(record) => record.name,
+    });
+    loop {
+        let known = chain.len();
+        for record in records(message, header).filter(|record| record.rtype == Type::CNAME) {
+            let Some(target) = record.name_at(0) else { continue };
+            if chain.contains(&record.name) && !chain.contains(&target) {
+                let _ = chain.try_push(target);
+            }
+        }
+        if chain.len() == known || chain.is_full() {
+            return Some(chain);
+        }
+    }
+}
+
+/// Names of hosts on the local network, for whoever hears them; a record without time to live says good-bye.
+fn learn_hosts(message: &[u8], header: Header, out: &mut Output) {
+    for record in addresses(message, header).filter(|record| record.ttl > 0).take(MAX_LEARNED) {
+        let Some(address) = record.address() else { continue };
+        let client = match address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let name = record.name.to_string().to_lowercase().into();
+        out.names.push(Resolved { client, address, name, ttl: record.ttl });
+    }
+}
+
+impl Conversation for Dns {
+    fn read(&mut self, segment: &Segment<'_>, out: &mut Output) -> Step {
+        if !segment.stream {
+            let goes_on = self.message(segment.bytes, segment, out);
+            return if goes_on { Step::Consumed(segment.bytes.len()) } else { self.leave(out) };
+        }
+        let mut rest = segment.bytes;
+        while let Some((length, behind)) = rest.split_first_chunk::<2>() {
+            let Some((message, following)) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length))) else {
+                break;
+            };
+            if !self.message(message, segment, out) {
+                return self.leave(out);
+            }
+            rest = following;
+        }
+        Step::Consumed(segment.bytes.len() - rest.len())
+    }
+
+    fn end(&mut self, _time: Timestamp, out: &mut Output) {
+        self.leave(out);
+    }
+}
+
+/// "Standard query response 0x1234 A example.org A 192.0.2.1"
+fn summarise(message: &[u8], line: &mut String) {
+    let Some(header) = Header::read(message) else { return };
+    let kind = match header.opcode() {
+        0 => "Standard query",
+        1 => "Inverse query",
+        2 => "Server status request",
+        4 => "Zone change notification",
+        5 => "Dynamic update",
+        _ => "Unknown operation",
+    };
+    let _ = write!(line, "{kind}{} 0x{:04x}", if header.is_response() { " response" } else { "" }, header.id);
+    if header.is_response() && header.rcode() != 0 {
+        let _ = write!(line, " {}", Rcode(header.rcode()));
+    }
+    for entry in Entries::new(message, header).take(8).flatten() {
+        let _ = match entry {
+            Entry::Question(question) => write!(line, " {} {}", question.qtype, question.name),
+            Entry::Record(record) if record.rtype == Type::OPT => write!(line, " OPT"),
+            Entry::Record(record) => write!(line, " {} {}", record.rtype, record.text()),
+        };
+    }
+}
