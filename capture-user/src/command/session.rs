@@ -139,6 +139,7 @@ fn shard_config(plan: &Plan<'_>) -> shard::Config {
         },
         packets: plan.output.packets,
         people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
+        ..shard::Config::default()
     }
 }
 
