@@ -10,8 +10,9 @@ use crate::dissect::app::{
 use crate::names::{Lookup, Names};
 use crate::time::Timestamp;
 
-/// Payloads of an unknown flow that are probed before it stays unknown.
-const TRIES: u8 = 8;
+/// Payloads of an unknown flow that are probed before it stays unknown: more than the end of a DTLS handshake takes, for
+/// media follow it.
+const TRIES: u8 = 24;
 /// Announced endpoints kept at most; beyond it an announcement is refused and counted.
 const MAX_EXPECTATIONS: usize = 4_096;
 
