@@ -1,6 +1,8 @@
 //! padtap's own chores, run as `cargo xtask COMMAND`.
 
 mod bpf;
+mod licences;
+mod test;
 
 use clap::{Parser, Subcommand};
 
@@ -16,10 +18,16 @@ struct Cli {
 enum Command {
     /// Build the XDP program, or check that the committed object is what the source builds.
     Bpf(bpf::Args),
+    /// Check that every dependency has a permissive licence.
+    Licences,
+    /// Run all tests, after installing from Debian the peers that they are compared with.
+    Test,
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Bpf(args) => bpf::run(&args),
+        Command::Licences => licences::check(),
+        Command::Test => test::run(),
     }
 }
