@@ -2,6 +2,8 @@
 
 mod bpf;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// padtap's own chores.
@@ -18,8 +20,15 @@ enum Command {
     Bpf(bpf::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Bpf(args) => bpf::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
