@@ -63,7 +63,7 @@ impl Policy for Maps<'_> {
 
     #[inline(always)]
     fn has_mac(&self, key: u64) -> bool {
-        MACS.get_ptr(&key).is_some()
+        MACS.get_ptr(key).is_some()
     }
 
     #[inline(always)]
