@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Cursor, Duplicates, Next, Packet, dissect, duplicates, walk};
+use super::{Cursor, Duplicates, Next, Packet, duplicates, walk};
 use crate::reassembly::fragments::{Counters, Fragments, Key, Limits, Piece};
 use crate::source::Frame;
 
@@ -60,9 +60,10 @@ impl Dissector {
     ///
     /// A copy of an earlier frame is marked ([`Packet::duplicate`]) and its fragment, if it is one, not used.
     pub fn dissect<'a>(&'a mut self, frame: &Frame<'a>) -> Packet<'a> {
-        let mut packet = dissect(frame);
+        let mut packet = Packet::default();
+        walk(&mut packet, Cursor::new(frame.data, frame.length), Next::Link(frame.link));
         packet.duplicate = self.duplicates.is_duplicate(&packet, frame);
-        if packet.ip.is_some_and(|ip| ip.fragment.is_some()) {
+        if packet.ip.as_ref().is_some_and(|ip| ip.fragment.is_some()) {
             self.defragment(frame, &mut packet);
         }
         packet
@@ -118,6 +119,7 @@ fn complete(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dissect::dissect;
     use crate::dissect::samples::*;
 
     /// An IPv4 packet of the console, cut into fragments of `size` bytes of payload, each in an Ethernet frame.

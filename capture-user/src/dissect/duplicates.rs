@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use hashbrown::DefaultHashBuilder;
 
-use super::{Fragment, Ip, Packet, Transport};
+use super::{Fragment, Ip, Mac, Packet, Transport};
 use crate::source::Frame;
 
 /// How far apart copies may be, unless told otherwise.
@@ -88,7 +88,13 @@ impl Duplicates {
     /// Whether `packet`, dissected from `frame` but not yet defragmented, was here a moment ago. Only IP packets are
     /// looked at.
     pub fn is_duplicate(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
-        let Some(ip) = &packet.ip else { return false };
+        match &packet.ip {
+            Some(ip) if self.window > 0 => self.is_known(ip, packet, frame),
+            _ => false,
+        }
+    }
+
+    fn is_known(&mut self, ip: &Ip, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
         let mut hasher = self.hashing.build_hasher();
         write_addresses(&mut hasher, ip);
         let pair_hash = hasher.finish();
@@ -203,16 +209,22 @@ fn write_packet(hasher: &mut impl Hasher, ip: &Ip, packet: &Packet<'_>) {
 
 /// What forwarding changes, in a few bits: copies from different places differ here.
 fn route(packet: &Packet<'_>, ip: &Ip) -> u64 {
+    /// 2^64 divided by the golden ratio: spreads what it is multiplied with.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
     let mut sum = u64::from(ip.ttl);
     if let Some((source, destination)) = packet.macs {
-        for byte in source.0.into_iter().chain(destination.0) {
-            sum = sum.wrapping_mul(31).wrapping_add(u64::from(byte));
-        }
+        sum ^= number(source) << 16 ^ number(destination).rotate_left(40);
     }
     for vlan in &packet.vlan {
-        sum = sum.wrapping_mul(31).wrapping_add(u64::from(*vlan));
+        sum = sum.rotate_left(12) ^ u64::from(*vlan);
     }
-    (sum ^ sum >> 16 ^ sum >> 32 ^ sum >> 48) & ROUTE_BITS
+    sum.wrapping_mul(SPREAD) >> 48 & ROUTE_BITS
+}
+
+fn number(mac: Mac) -> u64 {
+    let [a, b, c, d, e, f] = mac.0;
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
 #[cfg(test)]
