@@ -68,7 +68,7 @@ impl Flows {
             Segment { time: frame.time, direction: out, source, destination, stream, bytes: packet.payload, length };
         let flow = self.flows.entry(key).or_default();
         flow.read(&segment, &mut self.around);
-        self.around.settle();
+        self.around.settle(frame.time);
         if let Some(game) = flow.label.app.filter(|app| GAMES.contains(app)) {
             self.called.insert((game, key.1, key.2));
         }

@@ -70,9 +70,10 @@ fn packages(manifest: &str) -> anyhow::Result<Vec<Package>> {
 /// Whether an SPDX expression can be satisfied with permissive licences. It has no nested parentheses where it matters:
 /// every part joined by AND must offer, among its ORs, a permissive one.
 fn allowed(expression: &str) -> bool {
-    expression.replace('/', " OR ").split(" AND ").all(|part| {
-        part.split(" OR ").any(|licence| PERMISSIVE.contains(&licence.trim().trim_matches(['(', ')'])))
-    })
+    expression
+        .replace('/', " OR ")
+        .split(" AND ")
+        .all(|part| part.split(" OR ").any(|licence| PERMISSIVE.contains(&licence.trim().trim_matches(['(', ')']))))
 }
 
 #[cfg(test)]
