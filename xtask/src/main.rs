@@ -1,6 +1,10 @@
 //! padtap's own chores, run as `cargo xtask COMMAND`.
 
 mod bpf;
+mod licences;
+mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -16,10 +20,23 @@ struct Cli {
 enum Command {
     /// Build the XDP program, or check that the committed object is what the source builds.
     Bpf(bpf::Args),
+    /// Check that every dependency has a permissive licence.
+    Licences,
+    /// Run all tests, after installing from Debian the peers that they are compared with.
+    Test,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Bpf(args) => bpf::run(&args),
+        Command::Licences => licences::check(),
+        Command::Test => test::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
