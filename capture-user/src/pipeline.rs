@@ -7,6 +7,8 @@
 mod receive;
 mod work;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,6 +20,7 @@ use crossbeam::channel::bounded;
 use self::work::Desk;
 use crate::latency::Latency;
 use crate::ledger::{Ledger, Work};
+use crate::names::Names;
 use crate::output::Outlet;
 use crate::output::pcapng::Filler;
 use crate::shard;
@@ -65,6 +68,7 @@ struct Published {
     tally: Tally,
     latency: Latency,
     clock: Option<Timestamp>,
+    names: BTreeMap<IpAddr, Arc<str>>,
 }
 
 impl Control {
@@ -112,6 +116,17 @@ impl Control {
     /// The time of the latest frame.
     pub fn clock(&self) -> Option<Timestamp> {
         self.published.lock().ok()?.clock
+    }
+
+    /// The names of addresses, as the consoles asked for them; known once all threads have ended.
+    pub fn take_names(&self) -> BTreeMap<IpAddr, Arc<str>> {
+        self.published.lock().map(|mut published| std::mem::take(&mut published.names)).unwrap_or_default()
+    }
+
+    fn publish_names(&self, names: &Names) {
+        if let Ok(mut published) = self.published.lock() {
+            published.names.extend(names.iter().map(|(address, name)| (address, name.clone())));
+        }
     }
 
     fn publish(&self, work: &mut Work, latency: &mut Latency, clock: Timestamp) {

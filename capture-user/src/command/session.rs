@@ -114,7 +114,7 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
         let mut ledger = watch.ledger();
         let latency = watch.all_latency();
         if let Some(frames) = frames {
-            frames.finish(&mut ledger)?;
+            frames.finish(&mut ledger, &control.take_names())?;
         }
         let time = control.clock().unwrap_or_else(Timestamp::now);
         let full = outputs.finish(time, &mut ledger, &latency)?;

@@ -126,5 +126,6 @@ impl<'a> Desk<'a> {
         }
         self.outlet.send(self.shard.records());
         self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
+        self.control.publish_names(self.shard.names());
     }
 }
