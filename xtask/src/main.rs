@@ -1,6 +1,7 @@
 //! padtap's own chores, run as `cargo xtask COMMAND`.
 
 mod bpf;
+mod fixtures;
 
 use clap::{Parser, Subcommand};
 
@@ -16,10 +17,13 @@ struct Cli {
 enum Command {
     /// Build the XDP program, or check that the committed object is what the source builds.
     Bpf(bpf::Args),
+    /// Write the fixtures, or check that the committed ones are what is made.
+    Fixtures(fixtures::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Bpf(args) => bpf::run(&args),
+        Command::Fixtures(args) => fixtures::run(&args),
     }
 }
