@@ -169,7 +169,7 @@ pub fn discard<S: Source + Send>(sources: Vec<S>, config: &Config, control: &Con
                 })
             })
             .collect();
-        threads.into_iter().map(join).collect()
+        threads.into_iter().try_for_each(join)
     })
 }
 

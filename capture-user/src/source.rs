@@ -9,6 +9,7 @@ pub mod packet;
 pub mod pcap;
 pub mod policy;
 pub mod route;
+pub mod stretch;
 pub mod xdp;
 
 use std::ops::{Add, Sub};

@@ -2,6 +2,10 @@
 
 mod bpf;
 mod fixtures;
+mod licences;
+mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -19,11 +23,24 @@ enum Command {
     Bpf(bpf::Args),
     /// Write the fixtures, or check that the committed ones are what is made.
     Fixtures(fixtures::Args),
+    /// Check that every dependency has a permissive licence.
+    Licences,
+    /// Run all tests, after installing from Debian the peers that they are compared with.
+    Test,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Bpf(args) => bpf::run(&args),
         Command::Fixtures(args) => fixtures::run(&args),
+        Command::Licences => licences::check(),
+        Command::Test => test::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

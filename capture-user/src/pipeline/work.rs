@@ -49,7 +49,7 @@ pub(super) struct Desk<'a> {
 impl<'a> Desk<'a> {
     pub(super) fn new(config: &Config, outlet: &'a Outlet, control: &'a Control) -> Self {
         Self {
-            shard: Shard::new(config.shard),
+            shard: Shard::new(&config.shard),
             outlet,
             control,
             watch: Stopwatch::default(),
@@ -97,7 +97,7 @@ impl<'a> Desk<'a> {
     pub(super) fn rest(&mut self, live: bool) {
         if live {
             self.shard.advance(Timestamp::now());
-            self.outlet.send(&mut self.shard.records);
+            self.outlet.send(self.shard.records());
         }
         self.keep_house();
     }
@@ -112,8 +112,8 @@ impl<'a> Desk<'a> {
             frames.flush();
             self.shard.work.write_drops += frames.take_dropped();
         }
-        if due || self.shard.records.len() >= RECORDS {
-            self.outlet.send(&mut self.shard.records);
+        if due || self.shard.records().len() >= RECORDS {
+            self.outlet.send(self.shard.records());
         }
     }
 
@@ -124,7 +124,7 @@ impl<'a> Desk<'a> {
             frames.flush();
             self.shard.work.write_drops += frames.take_dropped();
         }
-        self.outlet.send(&mut self.shard.records);
+        self.outlet.send(self.shard.records());
         self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
     }
 }

@@ -203,7 +203,7 @@ impl<R: FnMut(&Frame<'_>) -> Option<u32>> Source for PacketSource<R> {
             return Ok(Received::Frames);
         }
         match self.failure.take() {
-            Some(failure) if examined == 0 => Err(failure),
+            Some(failure) if examined == 0 && self.buffers.ready() => Err(failure),
             failure => {
                 self.failure = failure;
                 Ok(Received::Nothing)

@@ -78,6 +78,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_MALFORMED: u32 = 8;
 /// Names in a chain of aliases that are followed.
 const MAX_ALIASES: usize = 8;
+/// Questions and records in the line about a packet.
+const MAX_SUMMARY: usize = 24;
 /// Addresses learned from one answer.
 const MAX_LEARNED: usize = 32;
 
@@ -372,13 +374,29 @@ fn summarise(message: &[u8], line: &mut String) {
     };
     let _ = write!(line, "{kind}{} 0x{:04x}", if header.is_response() { " response" } else { "" }, header.id);
     if header.is_response() && header.rcode() != 0 {
-        let _ = write!(line, " {}", Rcode(header.rcode()));
+        let _ = match header.rcode() {
+            1 => write!(line, " Format error"),
+            2 => write!(line, " Server failure"),
+            3 => write!(line, " No such name"),
+            4 => write!(line, " Not implemented"),
+            5 => write!(line, " Refused"),
+            other => write!(line, " {}", Rcode(other)),
+        };
     }
-    for entry in Entries::new(message, header).take(8).flatten() {
+    for entry in Entries::new(message, header).take(MAX_SUMMARY).flatten() {
         let _ = match entry {
             Entry::Question(question) => write!(line, " {} {}", question.qtype, question.name),
-            Entry::Record(record) if record.rtype == Type::OPT => write!(line, " OPT"),
-            Entry::Record(record) => write!(line, " {} {}", record.rtype, record.text()),
+            Entry::Record(record) => summarise_record(&record, line),
         };
+    }
+}
+
+/// Type and data; of an SOA record the server alone, of some types nothing but the type.
+fn summarise_record(record: &Record<'_>, line: &mut String) -> std::fmt::Result {
+    write!(line, " {}", record.rtype)?;
+    match record.rtype.0 {
+        6 => record.name_at(0).map_or(Ok(()), |server| write!(line, " {server}")),
+        1 | 2 | 5 | 12 | 15 | 28 | 33 | 39 => write!(line, " {}", record.text()),
+        _ => Ok(()),
     }
 }

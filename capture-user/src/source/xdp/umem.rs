@@ -113,11 +113,18 @@ impl Umem {
     /// # Panics
     /// When the chunks are not from this UMEM.
     pub fn before<'a, const N: usize>(&'a self, chunks: &'a Chunks) -> Option<&'a [u8; N]> {
+        let place = self.place_before(chunks)?;
+        // SAFETY: as in `pieces`: bytes of the frame's first chunk; `[u8; N]` has no alignment.
+        Some(unsafe { &*place })
+    }
+
+    /// Where the `N` bytes are that lie before a frame, in the frame's first chunk.
+    fn place_before<const N: usize>(&self, chunks: &Chunks) -> Option<*mut [u8; N]> {
         assert_eq!(chunks.umem, self.id, "a frame is read in its own memory");
         let (address, _) = chunks.parts().next()?;
-        let start = (address & (self.chunk_size - 1)).checked_sub(N as u32).map(|_| address as usize - N)?;
-        // SAFETY: as in `pieces`: the same chunk, from `N` bytes earlier in it; `[u8; N]` has no alignment.
-        Some(unsafe { &*self.base().add(start).cast::<[u8; N]>() })
+        let in_chunk = (address & (self.chunk_size - 1)) as usize;
+        // SAFETY: `accept` checked that `address` is in this UMEM; `N` bytes earlier is still the same chunk of it.
+        (N <= in_chunk).then(|| unsafe { self.base().add(address as usize - N) }.cast())
     }
 }
 
@@ -222,9 +229,9 @@ impl Pool {
     /// # Panics
     /// When the chunks are not from this pool's UMEM.
     pub fn before_mut<'a, const N: usize>(&'a mut self, chunks: &'a mut Chunks) -> Option<&'a mut [u8; N]> {
-        let before: *const [u8; N] = self.umem.before(chunks)?;
+        let place = self.umem.place_before(chunks)?;
         // SAFETY: the same bytes as in `before`, and `chunks` is borrowed exclusively: nobody else reads them now.
-        Some(unsafe { &mut *before.cast_mut() })
+        Some(unsafe { &mut *place })
     }
 
     /// Takes a frame's chunks back.

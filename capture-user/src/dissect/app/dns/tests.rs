@@ -215,7 +215,7 @@ fn summaries() {
     assert_eq!(line(&DNS, &query(0x1234)), "Standard query 0x1234 A game.example.net");
     assert_eq!(line(&DNS_TCP, &framed(&query(0x1234))), "Standard query 0x1234 A game.example.net");
     let missing = message(9, 0x8183, [1, 0, 0, 0], &[QUESTION]);
-    assert_eq!(line(&DNS, &missing), "Standard query response 0x0009 NXDOMAIN A game.example.net");
+    assert_eq!(line(&DNS, &missing), "Standard query response 0x0009 No such name A game.example.net");
     assert_eq!(line(&DNS, b"short"), "");
 }
 
