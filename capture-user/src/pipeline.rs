@@ -10,7 +10,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -58,6 +58,8 @@ pub struct Control {
     /// Frames that may have been taken, and that were: see [`receive::Intake`].
     reserved: AtomicU64,
     taken: AtomicU64,
+    /// The present moment of a live capture, in nanoseconds since the epoch; 0 where there is none.
+    present: AtomicI64,
     published: Mutex<Published>,
 }
 
@@ -126,6 +128,20 @@ impl Control {
     fn publish_names(&self, names: &Names) {
         if let Ok(mut published) = self.published.lock() {
             published.names.extend(names.iter().map(|(address, name)| (address, name.clone())));
+        }
+    }
+
+    fn set_present(&self, now: Option<Timestamp>) {
+        if let Some(now) = now {
+            self.present.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// The present moment, where the sources are of the present.
+    fn present(&self) -> Option<Timestamp> {
+        match self.present.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Timestamp::from_nanos(nanos)),
         }
     }
 
@@ -215,14 +231,13 @@ fn threaded<S: Source + Send>(
     control: &Control,
 ) -> Result<(), Error> {
     let receivers = sources.len();
-    let live = sources.iter().any(Source::is_live);
     let (outcomes, desks): (Vec<_>, Vec<_>) = thread::scope(|scope| {
         let (queues, workers): (Vec<_>, Vec<_>) = (0..workers)
             .map(|worker| {
                 let (queue, batches) = bounded(receive::QUEUE * receivers.max(1));
                 let thread = scope.spawn(move || {
                     pin(&config.pin, receivers + worker);
-                    work::work(&batches, live, Desk::new(config, outlet, control))
+                    work::work(&batches, Desk::new(config, outlet, control))
                 });
                 (queue, thread)
             })

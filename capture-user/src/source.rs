@@ -90,6 +90,11 @@ pub trait Source {
     /// counted. A file is not live: its reader waits instead.
     fn is_live(&self) -> bool;
 
+    /// The present moment by the clock of the frames; `None` where they are not of the present (a file).
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// Appends at most `max` frames to `tokens`, waiting up to `timeout` for the first.
     ///
     /// # Errors

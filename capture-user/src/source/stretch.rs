@@ -48,6 +48,10 @@ impl<S: Source> Source for Stretched<S> {
         self.source.is_live()
     }
 
+    fn now(&self) -> Option<Timestamp> {
+        self.source.now().map(|now| self.stretch.apply(now))
+    }
+
     fn receive(&mut self, max: usize, timeout: Duration, tokens: &mut Vec<Self::Token>) -> Result<Received, Error> {
         self.source.receive(max, timeout, tokens)
     }
