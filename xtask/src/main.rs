@@ -3,6 +3,7 @@
 mod bpf;
 mod fixtures;
 mod licences;
+mod rates;
 mod test;
 
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ enum Command {
     Fixtures(fixtures::Args),
     /// Check that every dependency has a permissive licence.
     Licences,
+    /// Measure what live capture can do here: dissecting beside only taking frames. Needs root.
+    Rates(rates::Args),
     /// Run all tests, after installing from Debian the peers that they are compared with.
     Test,
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Bpf(args) => bpf::run(&args),
         Command::Fixtures(args) => fixtures::run(&args),
         Command::Licences => licences::check(),
+        Command::Rates(args) => rates::run(&args),
         Command::Test => test::run(),
     };
     match result {
