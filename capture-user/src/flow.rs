@@ -29,6 +29,7 @@ use crate::dissect::app::Direction;
 use crate::dissect::{Mac, Packet, TcpFlags};
 use crate::source::Frame;
 use crate::time::Timestamp;
+use crate::timeline::Watch;
 
 /// How many flows a shard keeps, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +84,8 @@ pub struct Flow {
     pub tcp: Option<Connection>,
     /// The protocol it speaks.
     pub application: Application,
+    /// What the timeline keeps of it.
+    pub watch: Watch,
     reported: Timestamp,
     place: queue::Place,
 }
@@ -112,6 +115,7 @@ impl Flow {
             encap: packet.encap.clone(),
             tcp: (key.protocol() == Protocol::TCP).then(Connection::default),
             application: Application::default(),
+            watch: Watch::default(),
             reported: time,
             place: queue::Place::default(),
         }

@@ -13,3 +13,4 @@ pub mod record;
 pub mod shard;
 pub mod source;
 pub mod time;
+pub mod timeline;

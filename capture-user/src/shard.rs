@@ -10,6 +10,7 @@ use crate::reassembly::stream::{Delivery, Streams, Take};
 use crate::record::{Record, Subject};
 use crate::source::Frame;
 use crate::time::Timestamp;
+use crate::timeline::Timeline;
 
 /// What a shard makes of its frames.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,7 +47,7 @@ impl Shard {
             dissector: Dissector::new(&config.dissect),
             traffic: Traffic {
                 flows: Table::new(config.flows),
-                talk: Talk { around, streams: Streams::default(), records: Vec::new() },
+                talk: Talk { around, streams: Streams::default(), timeline: Timeline::default(), records: Vec::new() },
             },
             packets: config.packets,
             work: Work::default(),
@@ -90,6 +91,7 @@ impl Shard {
         let Traffic { flows, talk } = &mut self.traffic;
         flows.finish(clock, &mut |flow, reason| talk.report(flow, reason));
         self.work.flows_evicted += flows.take_evicted();
+        talk.timeline.finish(&mut talk.records);
     }
 
     fn sweep(&mut self, clock: Timestamp) {
@@ -100,6 +102,7 @@ impl Shard {
         let Traffic { flows, talk } = &mut self.traffic;
         flows.expire(&mut |flow, reason| talk.report(flow, reason));
         self.work.flows_evicted += flows.take_evicted();
+        talk.timeline.advance(clock, &mut talk.records);
     }
 }
 
@@ -120,10 +123,19 @@ impl Traffic {
         let (flow, direction) = flows.observe(packet, frame, &mut |flow, reason| talk.report(flow, reason))?;
         if flow.is_new() {
             talk.name(flow, frame.time);
+            talk.timeline.opened(flow, frame.time);
         }
         match &packet.transport {
-            Transport::Udp(_) if flow.application.is_open() => talk.datagram(flow, direction, packet, frame.time),
-            Transport::Tcp(header) => talk.segment(flow, direction, header, packet, frame.time),
+            Transport::Udp(_) => {
+                if flow.application.is_open() {
+                    talk.datagram(flow, direction, packet, frame.time);
+                }
+                talk.timeline.packet(flow, direction, packet, frame.time, &mut talk.records);
+            }
+            Transport::Tcp(header) => {
+                talk.segment(flow, direction, header, packet, frame.time);
+                talk.timeline.segment(flow, direction, packet, frame.time);
+            }
             _ => {}
         }
         flow.application.protocol().map(|protocol| protocol.name)
@@ -134,6 +146,7 @@ impl Traffic {
 struct Talk {
     around: Surroundings,
     streams: Streams,
+    timeline: Timeline,
     records: Vec<Record>,
 }
 
@@ -182,6 +195,7 @@ impl Talk {
             }
             application.end(time, &mut self.around);
             self.tell(flow, time);
+            self.timeline.flow_ended(flow, &mut self.records);
         }
         self.records.push(Record::flow(flow, reason));
     }
@@ -191,6 +205,7 @@ impl Talk {
         if self.around.settle(now) {
             for event in self.around.output.events.drain(..) {
                 let (kind, time, facts) = (event.kind, event.time, event.facts);
+                self.timeline.event(flow, kind, time);
                 self.records.push(Record { kind, time, subject: Subject::flow(flow), facts });
             }
         }
