@@ -18,6 +18,7 @@ use crossbeam::channel::bounded;
 use self::work::Desk;
 use crate::latency::Latency;
 use crate::ledger::{Ledger, Work};
+use crate::limits::Reached;
 use crate::output::Outlet;
 use crate::output::pcapng::Filler;
 use crate::shard;
@@ -102,6 +103,11 @@ impl Control {
             ledger.add_work(&published.work);
         }
         ledger
+    }
+
+    /// What was given up because a limit was reached, as last published.
+    pub fn limits(&self) -> Reached {
+        self.published.lock().map(|published| published.work.limits).unwrap_or_default()
     }
 
     /// The latencies measured since the last call.

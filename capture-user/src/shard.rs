@@ -5,6 +5,7 @@ use crate::dissect::{Dissector, Packet, Settings, Tcp, Transport, summary};
 use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
+use crate::limits::Reached;
 use crate::reassembly::stream::{Delivery, Streams, Take};
 use crate::record::{Record, Subject};
 use crate::source::Frame;
@@ -30,6 +31,8 @@ pub struct Shard {
     packets: bool,
     /// What it has to account for.
     pub work: Work,
+    /// What was given up so far, as last accounted for.
+    reached: Reached,
     swept: Timestamp,
 }
 
@@ -49,6 +52,7 @@ impl Shard {
             },
             packets: config.packets,
             work: Work::default(),
+            reached: Reached::default(),
             swept: Timestamp::from_nanos(i64::MIN),
         }
     }
@@ -83,7 +87,7 @@ impl Shard {
     pub fn finish(&mut self, clock: Timestamp) {
         let Traffic { flows, talk } = &mut self.traffic;
         flows.finish(clock, &mut |flow, reason| talk.report(flow, reason));
-        self.work.flows_evicted += flows.take_evicted();
+        self.account();
     }
 
     fn sweep(&mut self, clock: Timestamp) {
@@ -93,7 +97,18 @@ impl Shard {
         self.swept = clock;
         let Traffic { flows, talk } = &mut self.traffic;
         flows.expire(&mut |flow, reason| talk.report(flow, reason));
-        self.work.flows_evicted += flows.take_evicted();
+        self.account();
+    }
+
+    /// Takes what was given up since the last time into the account.
+    fn account(&mut self) {
+        let mut reached = Reached::default();
+        self.dissector.account(&mut reached);
+        self.traffic.flows.account(&mut reached);
+        self.traffic.talk.streams.account(&mut reached);
+        self.traffic.talk.around.account(&mut reached);
+        self.work.limits += reached - self.reached;
+        self.reached = reached;
     }
 }
 
@@ -120,7 +135,12 @@ impl Traffic {
             Transport::Tcp(header) => talk.segment(flow, direction, header, packet, frame.time),
             _ => {}
         }
-        flow.application.protocol().map(|protocol| protocol.name)
+        let protocol = flow.application.protocol().map(|protocol| protocol.name);
+        let change = flow.weigh();
+        if change != 0 {
+            flows.charge(change, &mut |flow, reason| talk.report(flow, reason));
+        }
+        protocol
     }
 }
 

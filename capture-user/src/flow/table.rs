@@ -9,6 +9,7 @@ use super::queue::{Place, Places, Queue};
 use super::{Config, EndReason, Flow, Key, Protocol};
 use crate::dissect::app::Direction;
 use crate::dissect::{Packet, TcpFlags};
+use crate::limits::Reached;
 use crate::source::Frame;
 use crate::time::Timestamp;
 
@@ -21,7 +22,10 @@ pub struct Table {
     hasher: DefaultHashBuilder,
     queues: [Queue; 4],
     clock: Timestamp,
+    /// Bytes that flows hold beside their slots.
+    held: usize,
     evicted: u64,
+    evicted_for_memory: u64,
 }
 
 /// Queues by kind of flow: all flows of one queue have the same idle time.
@@ -31,6 +35,9 @@ mod queue_of {
     pub(super) const OTHER: u8 = 2;
     pub(super) const CLOSED: u8 = 3;
 }
+
+/// Slots that a table begins with.
+const FEW: usize = 16;
 
 #[derive(Debug, Default)]
 struct Slab {
@@ -53,8 +60,13 @@ impl Slab {
         self.slots.get_mut(index as usize)?.as_mut()
     }
 
-    fn insert(&mut self, flow: Flow) -> u32 {
+    /// Grows twofold, but never beyond `capacity`: a table that may hold so many flows takes no more than they need.
+    fn insert(&mut self, flow: Flow, capacity: usize) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
+            if self.slots.len() == self.slots.capacity() {
+                let wanted = (self.slots.len() * 2).clamp(FEW, capacity.max(FEW));
+                self.slots.reserve_exact(wanted.saturating_sub(self.slots.len()));
+            }
             self.slots.push(None);
             (self.slots.len() - 1) as u32
         });
@@ -79,7 +91,9 @@ impl Table {
             hasher: DefaultHashBuilder::default(),
             queues: Default::default(),
             clock: Timestamp::from_nanos(i64::MIN),
+            held: 0,
             evicted: 0,
+            evicted_for_memory: 0,
         }
     }
 
@@ -93,9 +107,24 @@ impl Table {
         self.index.is_empty()
     }
 
-    /// Flows that ended because the table was full, since the last call.
-    pub fn take_evicted(&mut self) -> u64 {
-        std::mem::take(&mut self.evicted)
+    /// Adds which flows ended early.
+    pub fn account(&self, reached: &mut Reached) {
+        reached.flows_evicted = self.evicted - self.evicted_for_memory;
+        reached.flows_evicted_for_memory = self.evicted_for_memory;
+    }
+
+    /// Bytes that flows hold beside their slots, never more than [`Config::memory`] after [`Table::charge`].
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Takes account of what [`Flow::weigh`] said of a flow. Where all together hold too much, those longest idle end.
+    pub fn charge(&mut self, change: isize, reported: &mut impl FnMut(&mut Flow, EndReason)) {
+        self.held = self.held.saturating_add_signed(change);
+        while change > 0 && self.held > self.config.memory() && !self.is_empty() {
+            self.evicted_for_memory += 1;
+            self.evict(reported);
+        }
     }
 
     /// Counts a packet in its flow, beginning one where there is none. `reported` is called for flows that end on the
@@ -191,7 +220,7 @@ impl Table {
         }
         // A SYN with ACK is an answer: the capture missed the question, and the receiver is the one who asked.
         let answer = packet.transport.tcp().is_some_and(|tcp| tcp.flags.syn() && tcp.flags.ack());
-        let index = self.flows.insert(Flow::new(key, swapped != answer, packet, time));
+        let index = self.flows.insert(Flow::new(key, swapped != answer, packet, time), self.config.capacity);
         let (flows, hasher) = (&self.flows, &self.hasher);
         self.index.insert_unique(hash, index, |&other| flows.get(other).map_or(0, |flow| hasher.hash_one(flow.key)));
         let queue = match key.protocol() {
@@ -239,6 +268,7 @@ impl Table {
             entry.remove();
         }
         if let Some(mut flow) = self.flows.remove(index) {
+            self.held = self.held.saturating_sub(flow.weight as usize);
             let own = match &flow.tcp {
                 Some(connection) if connection.reset() => EndReason::Reset,
                 Some(connection) if connection.over() => EndReason::Closed,

@@ -72,6 +72,12 @@ impl Streams {
         Self { limits, counters: Counters::default(), budget: Budget::new(limits.bytes) }
     }
 
+    /// Adds what was given up.
+    pub fn account(&self, reached: &mut crate::limits::Reached) {
+        reached.segments_refused = self.counters.refused;
+        reached.streams_given_up = self.counters.given_up;
+    }
+
     /// What became of segments so far.
     pub fn counters(&self) -> Counters {
         self.counters
