@@ -7,6 +7,7 @@
 mod application;
 mod community_id;
 mod expected;
+mod holders;
 mod key;
 mod queue;
 mod shape;
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 pub use application::{Application, Surroundings};
 pub use community_id::CommunityId;
+pub use holders::Holder;
 pub use key::{Key, Protocol};
 pub use shape::{Shape, Summary};
 pub use table::Table;
@@ -103,6 +105,10 @@ pub struct Flow {
     place: queue::Place,
     /// Bytes it held when it was last weighed.
     weight: u32,
+    /// Its slot in the table.
+    index: u32,
+    /// Whether it stands in line to give up the bytes that its streams hold.
+    in_line: bool,
 }
 
 /// What went one way.
@@ -133,6 +139,8 @@ impl Flow {
             reported: time,
             place: queue::Place::default(),
             weight: 0,
+            index: u32::MAX,
+            in_line: false,
         }
     }
 
@@ -167,6 +175,11 @@ impl Flow {
     /// The flow's Community ID, version 1, seed 0.
     pub fn community_id(&self) -> CommunityId {
         CommunityId::of(&self.key)
+    }
+
+    /// Itself as a holder, if its streams hold bytes: for [`Table::relieve`].
+    pub fn holder(&self) -> Option<Holder> {
+        self.tcp.as_ref().is_some_and(Connection::holds).then_some(Holder(self.index, self.start))
     }
 
     fn direction(&self, swapped: bool) -> Direction {

@@ -136,7 +136,10 @@ impl Traffic {
             _ => {}
         }
         let protocol = flow.application.protocol().map(|protocol| protocol.name);
-        let change = flow.weigh();
+        let (change, holder) = (flow.weigh(), flow.holder());
+        if let Some(holder) = holder {
+            flows.relieve(holder, &mut talk.streams);
+        }
         if change != 0 {
             flows.charge(change, &mut |flow, reason| talk.report(flow, reason));
         }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::holders::{Holder, Holders};
 use super::queue::{Place, Places, Queue};
 use super::{Config, EndReason, Flow, Key, Protocol};
 use crate::dissect::app::Direction;
 use crate::dissect::{Packet, TcpFlags};
 use crate::limits::Reached;
+use crate::reassembly::stream::Streams;
 use crate::source::Frame;
 use crate::time::Timestamp;
 
@@ -21,6 +23,7 @@ pub struct Table {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     queues: [Queue; 4],
+    holders: Holders,
     clock: Timestamp,
     /// Bytes that flows hold beside their slots.
     held: usize,
@@ -70,7 +73,7 @@ impl Slab {
             self.slots.push(None);
             (self.slots.len() - 1) as u32
         });
-        self.slots[index as usize] = Some(flow);
+        self.slots[index as usize] = Some(Flow { index, ..flow });
         index
     }
 
@@ -78,6 +81,13 @@ impl Slab {
         let flow = self.slots.get_mut(index as usize)?.take()?;
         self.free.push(index);
         Some(flow)
+    }
+}
+
+impl Slab {
+    /// The flow that a holder was, if it is still there.
+    fn held_by(&mut self, holder: &Holder) -> Option<&mut Flow> {
+        self.get_mut(holder.0).filter(|flow| flow.start == holder.1)
     }
 }
 
@@ -90,6 +100,7 @@ impl Table {
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             queues: Default::default(),
+            holders: Holders::default(),
             clock: Timestamp::from_nanos(i64::MIN),
             held: 0,
             evicted: 0,
@@ -105,6 +116,29 @@ impl Table {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
+    }
+
+    /// Puts a connection whose streams hold bytes in line, if it is not yet there, and lets those in front give theirs
+    /// up while all together hold too much.
+    pub fn relieve(&mut self, holder: Holder, streams: &mut Streams) {
+        let Self { flows, holders, .. } = self;
+        if let Some(flow) = flows.held_by(&holder).filter(|flow| !flow.in_line) {
+            flow.in_line = true;
+            holders.push(holder, |other| {
+                let Some(flow) = flows.held_by(other) else { return false };
+                flow.in_line = flow.holder().is_some();
+                flow.in_line
+            });
+        }
+        while streams.is_pressed()
+            && let Some(first) = holders.pop()
+        {
+            let Some(flow) = flows.held_by(&first) else { continue };
+            flow.in_line = false;
+            if let Some(connection) = &mut flow.tcp {
+                connection.give_up(streams);
+            }
+        }
     }
 
     /// Adds which flows ended early.

@@ -88,6 +88,11 @@ impl Streams {
         self.budget.used()
     }
 
+    /// Whether three quarters of the budget are used: time to give up old streams, so that new ones find room.
+    pub fn is_pressed(&self) -> bool {
+        self.memory() > self.limits.bytes / 4 * 3
+    }
+
     pub(super) fn budget(&self) -> Budget {
         self.budget.clone()
     }
