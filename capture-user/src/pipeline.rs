@@ -21,6 +21,7 @@ use self::work::Desk;
 use crate::latency::Latency;
 use crate::ledger::{Ledger, Work};
 use crate::names::Names;
+use crate::limits::Reached;
 use crate::output::Outlet;
 use crate::output::pcapng::Filler;
 use crate::shard;
@@ -108,6 +109,11 @@ impl Control {
             ledger.add_work(&published.work);
         }
         ledger
+    }
+
+    /// What was given up because a limit was reached, as last published.
+    pub fn limits(&self) -> Reached {
+        self.published.lock().map(|published| published.work.limits).unwrap_or_default()
     }
 
     /// The latencies measured since the last call.
