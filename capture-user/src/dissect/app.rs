@@ -50,6 +50,7 @@ use std::sync::Arc;
 pub use dhcp::Message as DhcpFacts;
 pub use dhcpv6::Message as Dhcpv6Facts;
 pub use dns::Exchange as DnsFacts;
+pub use dtls::is_record as is_dtls;
 pub use http::Exchange as HttpFacts;
 pub use output::{Event, Expectation, Facts, HostFrom, Label, Output};
 pub use people::People;
