@@ -5,6 +5,7 @@ use crate::dissect::{Dissector, Packet, Settings, Tcp, Transport, summary};
 use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
+use crate::names::Names;
 use crate::reassembly::stream::{Delivery, Streams, Take};
 use crate::record::{Record, Subject};
 use crate::source::Frame;
@@ -56,6 +57,11 @@ impl Shard {
     /// Records made since they were last taken.
     pub fn records(&mut self) -> &mut Vec<Record> {
         &mut self.traffic.talk.records
+    }
+
+    /// The names that servers were called by.
+    pub fn names(&self) -> &Names {
+        &self.traffic.talk.around.names
     }
 
     /// Takes a frame through all stages, timing each.

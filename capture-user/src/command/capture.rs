@@ -63,7 +63,7 @@ fn xdp_config(options: &cli::Capture) -> anyhow::Result<xdp::Config> {
 }
 
 fn console_filter(options: &cli::Capture) -> anyhow::Result<ConsoleFilter> {
-    let mut filter = frames::consoles(&options.filter)?;
+    let mut filter = frames::selection(&options.filter)?;
     filter.set_pass_unmatched(options.pass);
     frames::snap(&mut filter, options.snaplen);
     Ok(filter)

@@ -1,7 +1,9 @@
 //! What a run writes: records to sinks, frames to capture files.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 
@@ -151,8 +153,8 @@ impl<'scope> FrameFile<'scope> {
         self.filler.clone()
     }
 
-    /// Completes the file.
-    pub fn finish(self, ledger: &mut Ledger) -> anyhow::Result<()> {
+    /// Completes the file: the names of addresses, the account of each interface.
+    pub fn finish(self, ledger: &mut Ledger, names: &BTreeMap<IpAddr, Arc<str>>) -> anyhow::Result<()> {
         drop(self.filler);
         let (mut writer, drained) = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         ledger.write_drops += drained.left_out;
@@ -166,6 +168,9 @@ impl<'scope> FrameFile<'scope> {
                     ..Statistics::default()
                 },
             );
+        }
+        if drained.ending.is_none() {
+            writer.write_names(names.iter().map(|(address, name)| (*address, &**name)))?;
         }
         writer.finish()?;
         Ok(())
