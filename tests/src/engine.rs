@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use capture_user::dissect::app::People;
+use capture_user::ledger::Ledger;
 use capture_user::output::{Sink, Writers, ndjson::Ndjson};
 use capture_user::pipeline::{self, Config, Control};
 use capture_user::shard;
@@ -25,20 +27,39 @@ impl Write for Memory {
     }
 }
 
-/// Every record of a file, packets too, but no `stats`.
-pub fn records(path: &Path, workers: usize) -> Vec<Value> {
-    let everything = ConsoleFilter::everything();
-    let source = pcap::open([path], |frame| route(frame, &everything)).expect("the capture opens");
-    let memory = Memory::default();
-    let sink: Box<dyn Sink> = Box::new(Ndjson::new(memory.clone(), "oracle".into()));
-    let writers = Writers::start(vec![("memory".to_owned(), sink)]).expect("a thread starts");
-    let shard = shard::Config { packets: true, ..shard::Config::default() };
-    let config = Config { workers, shard, ..Config::default() };
-    let outcome = pipeline::run(vec![source], &config, &writers.outlet(true), &Control::default());
-    outcome.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let (account, failures) = writers.finish();
-    assert!(failures.is_empty(), "{failures:?}");
-    assert_eq!((account.made, account.dropped), (account.written, 0));
-    let bytes = memory.0.lock().expect("no writer has panicked");
-    serde_json::Deserializer::from_slice(&bytes).into_iter().map(|line| line.expect("a record is JSON")).collect()
+/// What came of one file.
+pub struct Run {
+    /// Every record, packets too, but no `stats`.
+    pub records: Vec<Value>,
+    /// Where its frames went, without the sinks' part.
+    pub ledger: Ledger,
+}
+
+impl Run {
+    /// Reads a capture file.
+    ///
+    /// # Panics
+    /// When the file cannot be read to its end, or a record is lost.
+    pub fn of(path: &Path, workers: usize, people: People) -> Self {
+        let everything = ConsoleFilter::everything();
+        let source = pcap::open([path], |frame| route(frame, &everything)).expect("the capture opens");
+        let memory = Memory::default();
+        let sink: Box<dyn Sink> = Box::new(Ndjson::new(memory.clone(), "test".into()));
+        let writers = Writers::start(vec![("memory".to_owned(), sink)]).expect("a thread starts");
+        let shard = shard::Config { packets: true, people, ..shard::Config::default() };
+        let (config, control) = (Config { workers, shard, ..Config::default() }, Control::default());
+        let outcome = pipeline::run(vec![source], &config, &writers.outlet(true), &control);
+        outcome.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let (account, failures) = writers.finish();
+        assert!(failures.is_empty(), "{failures:?}");
+        assert_eq!((account.made, account.dropped), (account.written, 0));
+        let bytes = memory.0.lock().expect("no writer has panicked");
+        let lines = serde_json::Deserializer::from_slice(&bytes).into_iter();
+        Self { records: lines.map(|line| line.expect("a record is JSON")).collect(), ledger: control.ledger() }
+    }
+
+    /// The records of a kind.
+    pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.records.iter().filter(move |record| record["kind"] == kind)
+    }
 }

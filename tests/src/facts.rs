@@ -13,9 +13,13 @@ pub const ABSENT: &str = "-";
 /// A difference that was found.
 #[derive(Debug)]
 pub struct Found {
+    /// The capture.
     pub file: String,
+    /// What the two sides do not agree on.
     pub fact: String,
+    /// padtap's value.
     pub ours: String,
+    /// The other side's.
     pub theirs: String,
 }
 
@@ -46,6 +50,7 @@ pub fn differences(file: &str, ours: &Facts, theirs: &Facts) -> Vec<Found> {
 pub struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
+    /// Counts a value.
     pub fn add(&mut self, what: impl Into<String>, times: u64) {
         if times > 0 {
             *self.0.entry(what.into()).or_default() += times;

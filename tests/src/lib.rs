@@ -1,4 +1,6 @@
 //! What the integration tests share.
 
+pub mod engine;
+pub mod facts;
 pub mod frame;
 pub mod netns;

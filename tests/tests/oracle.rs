@@ -10,10 +10,6 @@ mod capture;
 mod container;
 #[path = "oracle/differences.rs"]
 mod differences;
-#[path = "oracle/engine.rs"]
-mod engine;
-#[path = "oracle/facts.rs"]
-mod facts;
 #[path = "oracle/flows.rs"]
 mod flows;
 #[path = "oracle/lan.rs"]
@@ -35,8 +31,8 @@ use std::path::PathBuf;
 
 use capture::Capture;
 use differences::{Difference, TABLE};
-use facts::Facts;
 use serde_json::Value;
+use tests::facts::{self, Facts};
 
 /// One kind of facts: how padtap tells them, and how the other tools do.
 type Check = (fn(&Capture, &Value) -> Facts, fn(&Value) -> Facts);

@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
+use capture_user::dissect::app::People;
 use capture_user::dissect::{Dissector, Packet, dissect};
 use capture_user::reassembly::fragments::{Fragments, Key, Limits, Piece};
 use capture_user::source::{self, Received, Source, View, pcap};
 use serde_json::Value;
-
-use super::engine;
+use tests::engine::Run;
 
 /// One capture, read.
 pub struct Capture {
-    /// Every record but `stats`.
-    pub records: Vec<Value>,
+    /// What the engine said.
+    pub run: Run,
     /// What records do not say of each frame.
     pub frames: Vec<Frame>,
 }
@@ -45,12 +45,12 @@ impl Capture {
                 .extend(tokens.iter().map(|token| walk(&mut dissector, &mut joiner, &view.frame(token, &mut scratch))));
             source.recycle(&mut tokens);
         }
-        Self { records: engine::records(path, 0), frames }
+        Self { run: Run::of(path, 0, People::SHOWN), frames }
     }
 
     /// The records of a kind.
     pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.records.iter().filter(move |record| record["kind"] == kind)
+        self.run.of_kind(kind)
     }
 }
 

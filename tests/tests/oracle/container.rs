@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::capture::Capture;
-use super::facts::{Counts, Facts, tell_counts};
+use tests::facts::{Counts, Facts, tell_counts};
 
 pub fn ours(capture: &Capture, expected: &Value) -> Facts {
     let packets: Vec<&Value> = capture.of_kind("packet").collect();

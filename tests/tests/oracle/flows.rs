@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::capture::Capture;
-use super::facts::{Facts, items, text};
+use tests::facts::{Facts, items, text};
 
 /// Packets and bytes of one direction.
 type Way = (u64, u64);
@@ -60,7 +60,7 @@ fn count(record: &Value, name: &str) -> u64 {
 
 pub fn ours(capture: &Capture, _: &Value) -> Facts {
     let (mut by_packet, mut by_flow) = (Flows::default(), Flows::default());
-    for record in &capture.records {
+    for record in &capture.run.records {
         let (Some(from), Some(to)) = (endpoint(record, "src"), endpoint(record, "dst")) else { continue };
         let protocol = text(record, "proto");
         match text(record, "kind") {

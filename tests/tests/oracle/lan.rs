@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::capture::Capture;
-use super::facts::{Counts, Facts, items, joined, tell_counts, text};
 use super::names::sent_and_answered;
+use tests::facts::{Counts, Facts, items, joined, tell_counts, text};
 
 const DHCP_TYPES: [&str; 9] = ["", "discover", "offer", "request", "decline", "ack", "nak", "release", "inform"];
 

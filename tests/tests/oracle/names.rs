@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::capture::Capture;
-use super::facts::{Counts, Facts, items, tell_counts, text};
+use tests::facts::{Counts, Facts, items, tell_counts, text};
 
 const SERVICES: [&str; 3] = ["dns", "mdns", "llmnr"];
 

@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::capture::Capture;
-use super::facts::{Facts, items, joined, text};
 use super::tls::{client, handshakes};
+use tests::facts::{Facts, items, joined, text};
 
 /// The fingerprints of a client, and who tells them.
 const TOOLS: [&str; 5] = ["ja4.py", "ja4.py's repository", "ja4 in Rust", "nDPI", "Arkime"];

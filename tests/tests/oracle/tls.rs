@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::capture::Capture;
-use super::facts::{Counts, Facts, items, joined, text};
+use tests::facts::{Counts, Facts, items, joined, text};
 
 /// Names in `expected.json` end after this many.
 const NAMES_LISTED: usize = 12;

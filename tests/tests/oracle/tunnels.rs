@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::capture::Capture;
-use super::facts::{Counts, Facts, items, joined, tell_counts};
+use tests::facts::{Counts, Facts, items, joined, tell_counts};
 
 pub fn ours(capture: &Capture, _: &Value) -> Facts {
     let (mut vlans, mut networks, mut keys, mut fragments) =

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::capture::Capture;
-use super::facts::{Counts, Facts, items, tell_counts, text};
+use tests::facts::{Counts, Facts, items, tell_counts, text};
 
 pub fn ours(capture: &Capture, expected: &Value) -> Facts {
     let mut facts = Facts::new();
