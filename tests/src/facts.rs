@@ -87,3 +87,11 @@ pub fn joined<'a>(values: impl IntoIterator<Item = &'a Value>) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     values.into_iter().map(text).collect::<Vec<_>>().join(",")
 }
+
+/// How often a `dns` or `stun` record's request was sent, and how often it was answered. An answer whose request was not
+/// captured has no `rtt_ms`.
+pub fn sent_and_answered(record: &Value, answered: bool) -> (u64, u64) {
+    let asked = record.get("rtt_ms").is_some() || !answered;
+    let retries = record["retries"].as_u64().unwrap_or(0);
+    (if asked { 1 + retries } else { 0 }, u64::from(answered))
+}

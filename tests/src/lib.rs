@@ -2,5 +2,6 @@
 
 pub mod engine;
 pub mod facts;
+pub mod fixtures;
 pub mod frame;
 pub mod netns;

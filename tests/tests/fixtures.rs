@@ -1,27 +1,12 @@
 //! The project's own captures, read by the whole engine, against what is true of them by construction: `truth.json`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use capture_user::dissect::app::People;
 use serde_json::Value;
 use tests::engine::Run;
 use tests::facts::{self, Counts, Facts, items, joined, text};
-
-/// Every capture of every case, with its truth.
-fn captures() -> Vec<(PathBuf, Value)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
-    let mut captures = Vec::new();
-    for case in std::fs::read_dir(root).expect("the fixtures are there") {
-        let case = case.expect("a readable folder").path();
-        let Ok(truth) = std::fs::read_to_string(case.join("truth.json")) else { continue };
-        let truth: Value = serde_json::from_str(&truth).expect("the truth is JSON");
-        let files = truth["captures"].as_object().expect("captures by file");
-        captures.extend(files.iter().map(|(file, truth)| (case.join(file), truth.clone())));
-    }
-    captures.sort_by(|(one, _), (other, _)| one.cmp(other));
-    assert!(captures.len() >= 18, "only {} captures", captures.len());
-    captures
-}
+use tests::fixtures::{captures, name};
 
 /// A value as text; of a list, its items.
 fn show(value: &Value) -> String {
@@ -179,11 +164,6 @@ fn theirs(truth: &Value) -> Facts {
     }
     counts.tell("", &mut facts);
     facts
-}
-
-fn name(path: &Path) -> String {
-    let parts: Vec<_> = path.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
-    parts.into_iter().rev().collect::<Vec<_>>().join("/")
 }
 
 #[test]

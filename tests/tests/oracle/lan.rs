@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::capture::Capture;
-use super::names::sent_and_answered;
-use tests::facts::{Counts, Facts, items, joined, tell_counts, text};
+use tests::facts::{Counts, Facts, items, joined, sent_and_answered, tell_counts, text};
 
 const DHCP_TYPES: [&str; 9] = ["", "discover", "offer", "request", "decline", "ack", "nak", "release", "inform"];
 

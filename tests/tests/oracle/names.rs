@@ -6,18 +6,11 @@
 use serde_json::Value;
 
 use super::capture::Capture;
-use tests::facts::{Counts, Facts, items, tell_counts, text};
+use tests::facts::{Counts, Facts, items, sent_and_answered, tell_counts, text};
 
 const SERVICES: [&str; 3] = ["dns", "mdns", "llmnr"];
 
 const CODES: [&str; 6] = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"];
-
-/// How often a request was sent and how often answered.
-pub fn sent_and_answered(record: &Value, answered: bool) -> (u64, u64) {
-    let asked = record.get("rtt_ms").is_some() || !answered;
-    let retries = record["retries"].as_u64().unwrap_or(0);
-    (if asked { 1 + retries } else { 0 }, u64::from(answered))
-}
 
 pub fn ours(capture: &Capture, _: &Value) -> Facts {
     let mut facts = Facts::new();
