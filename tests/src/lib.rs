@@ -2,6 +2,9 @@
 
 pub mod allocator;
 pub mod bench;
+pub mod engine;
+pub mod facts;
+pub mod fixtures;
 pub mod frame;
 pub mod netns;
 pub mod talk;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::expected::Expected;
 use crate::dissect::app::{
-    Conversation, Direction, HostFrom, Label, Output, Over, PROTOCOLS, Probe, Protocol, Segment, Step, is_stun,
+    Conversation, Direction, HostFrom, Label, Output, Over, PROTOCOLS, Probe, Protocol, Segment, Step, is_dtls, is_stun,
 };
 use crate::limits::Reached;
 use crate::names::{Lookup, Names};
@@ -25,6 +25,8 @@ pub struct Application {
     tries: u8,
     /// STUN shares its flow with what it opened the way for (RFC 7983): its messages stay its own.
     aside: Option<Box<dyn Conversation>>,
+    /// DTLS has handed the flow back: more of its records are nothing new, and speak for or against no other protocol.
+    beside_dtls: bool,
     /// The announcements this flow has been checked against.
     generation: u64,
 }
@@ -177,7 +179,7 @@ impl Application {
     }
 
     fn probe(&mut self, segment: &Segment<'_>) {
-        if segment.bytes.is_empty() {
+        if segment.bytes.is_empty() || self.beside_dtls && is_dtls(segment.bytes) {
             return;
         }
         match recognise(segment, self.rejected) {
@@ -195,6 +197,7 @@ impl Application {
         let place = PROTOCOLS.iter().position(|known| std::ptr::eq(*known, protocol)).unwrap_or(0);
         self.rejected |= 1 << place;
         self.tries = 0;
+        self.beside_dtls |= protocol.name == "dtls";
         if let State::Open(_, conversation) = std::mem::take(&mut self.state)
             && protocol.name == "stun"
         {

@@ -58,6 +58,11 @@ const fn is_ours(first: u8) -> bool {
     matches!(first, 20..=63)
 }
 
+/// Whether a datagram begins with a record.
+pub fn is_record(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, high, low, ..] if is_ours(*first) && is_version(u16::from_be_bytes([*high, *low])))
+}
+
 fn probe(segment: &Segment<'_>) -> Probe {
     let mut reader = Reader::new(segment.bytes);
     let Some(first) = Record::next(&mut reader) else { return Probe::No };

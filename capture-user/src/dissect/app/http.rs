@@ -1,8 +1,8 @@
 //! HTTP/1.0 and 1.1 over TCP (RFC 9112): one record for a request and its response.
 //!
 //! Bodies are counted past, never kept. An upgraded or tunnelled connection speaks something else from there on, and
-//! is left alone; so is one whose bytes were lost anywhere but in a body. UPnP's port mappings are requests of this
-//! kind too: their bodies are small, and are read (see `portmap`).
+//! is left alone. Where bytes are lost anywhere but in a body, reading goes on with the next segment that begins with
+//! a head. UPnP's port mappings are requests of this kind too: their bodies are small, and are read (see `portmap`).
 
 mod body;
 mod head;
@@ -141,6 +141,8 @@ struct Http {
     bodies: [Body; 2],
     unfinished: [Unfinished; 2],
     waiting: VecDeque<Request>,
+    /// Whether bytes were lost, so that it is not known where the next message begins.
+    lost: [bool; 2],
     /// Whether a head was seen.
     sure: bool,
 }
@@ -240,6 +242,15 @@ impl Http {
         }
     }
 
+    /// A head stands behind a loss. If it is a response, those to all requests but the last are lost: nobody sends
+    /// the next request before the response is there.
+    fn found(&mut self, start: Start<'_>, side: usize, out: &mut Output) {
+        self.lost[side] = false;
+        while matches!(start, Start::Response { .. }) && self.waiting.len() > 1 {
+            self.unanswered(out);
+        }
+    }
+
     fn leave(&mut self, out: &mut Output) -> Step {
         while !self.waiting.is_empty() {
             self.unanswered(out);
@@ -262,6 +273,13 @@ fn small_message(head: &Head<'_>) -> usize {
 impl Conversation for Http {
     fn read(&mut self, segment: &Segment<'_>, out: &mut Output) -> Step {
         let side = segment.direction.index();
+        if self.lost[side] {
+            match Head::find(segment.bytes) {
+                Found::Nothing => return Step::Consumed(segment.bytes.len()),
+                Found::Part => return Step::Consumed(0),
+                Found::Head(head) => self.found(head.start, side, out),
+            }
+        }
         let mut at = 0;
         loop {
             let rest = segment.bytes.get(at..).unwrap_or_default();
@@ -299,8 +317,13 @@ impl Conversation for Http {
     }
 
     fn gap(&mut self, direction: Direction, length: u32, out: &mut Output) -> Step {
-        self.unfinished[direction.index()] = Unfinished::default();
-        if length > 0 && self.bodies[direction.index()].lose(u64::from(length)) {
+        let side = direction.index();
+        self.unfinished[side] = Unfinished::default();
+        if self.sure && length > 0 {
+            if !self.bodies[side].lose(u64::from(length)) {
+                self.bodies[side] = Body::Over;
+                self.lost[side] = true;
+            }
             Step::Consumed(0)
         } else {
             self.leave(out)
