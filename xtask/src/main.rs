@@ -1,6 +1,7 @@
 //! padtap's own chores, run as `cargo xtask COMMAND`.
 
 mod bpf;
+mod fuzz;
 mod licences;
 mod test;
 
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Build the XDP program, or check that the committed object is what the source builds.
     Bpf(bpf::Args),
+    /// Fuzz every target from its committed seeds.
+    Fuzz(fuzz::Args),
     /// Check that every dependency has a permissive licence.
     Licences,
     /// Run all tests, after installing from Debian the peers that they are compared with.
@@ -29,6 +32,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bpf(args) => bpf::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Licences => licences::check(),
         Command::Test => test::run(),
     };
