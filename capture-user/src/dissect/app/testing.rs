@@ -125,3 +125,13 @@ fn exercise(protocol: &Protocol, bytes: &[u8]) {
     }
     (protocol.summary)(bytes, &mut String::new());
 }
+
+/// What has no seeds is not fuzzed.
+#[test]
+fn every_protocol_has_seeds() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/conversation");
+    for protocol in super::PROTOCOLS {
+        let found = fs::read_dir(seeds.join(protocol.name)).map(Iterator::count).unwrap_or(0);
+        assert!(found > 0, "{} has no seeds: docs/fuzzing.md says how to make them", protocol.name);
+    }
+}
