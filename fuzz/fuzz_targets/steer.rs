@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use capture_common::steer::{Steered, Verdict, flag, steer, steer_network};
+use capture_common::steer::{MAX_WALK, Steered, Verdict, flag, steer, steer_network};
 use capture_user::dissect::dissect;
 use capture_user::source::policy::ConsoleFilter;
 use capture_user::source::{Frame, LinkType, route::route};
@@ -54,13 +54,22 @@ fn filter(rules: u8, frame: &[u8]) -> ConsoleFilter {
         }
     }
     if let Some(ip) = dissect_ethernet(frame).filter(|_| rules & 16 != 0) {
-        add(format!("{ip}/{}", rules >> 5 << 2));
+        let bits = u32::from(rules >> 5 << 2);
+        add(format!("{}/{bits}", prefix(ip, bits)));
     }
     if rules & 0xe0 == 0xe0 {
         filter.exclude("tcp/8000-9000".parse().expect("a rule")).expect("room");
         filter.exclude("10.0.0.0/8".parse().expect("a rule")).expect("room");
     }
     filter
+}
+
+/// The first address of the prefix of `bits` bits, less than 32.
+fn prefix(address: IpAddr, bits: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & !(u32::MAX >> bits)).into()),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !(u128::MAX >> bits)).into()),
+    }
 }
 
 fn ethernet(data: &[u8]) -> Frame<'_> {
@@ -73,9 +82,13 @@ fn dissect_ethernet(data: &[u8]) -> Option<IpAddr> {
 }
 
 fn is_within(steered: &Steered, frame: &[u8]) {
-    assert!(usize::from(steered.end) <= frame.len());
-    assert!(usize::from(steered.transport) <= frame.len());
-    assert!(usize::from(steered.network) <= frame.len());
+    let Steered { flags, network, transport, end, .. } = *steered;
+    if flags & (flag::IPV4 | flag::IPV6) != 0 {
+        assert!(usize::from(network) + 20 <= frame.len());
+    }
+    if flags & flag::PORTS != 0 {
+        assert!(usize::from(transport) + 8 <= frame.len().min(MAX_WALK) && transport < end);
+    }
 }
 
 /// The same packet with both ends exchanged, where it is one between two hosts and whole.

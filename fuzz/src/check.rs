@@ -14,30 +14,33 @@ use capture_user::record::{Record, Subject};
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
-/// Checks the record that an event becomes; its length as a line.
-pub fn event(event: Event) -> usize {
-    let Event { kind, time, facts } = event;
-    record(&Record { kind, time, subject: Subject::default(), facts })
+/// Checks the records that events become; their length as JSON.
+pub fn events(events: impl IntoIterator<Item = Event>) -> usize {
+    let record = |Event { kind, time, facts }| Record { kind, time, subject: Subject::default(), facts };
+    records(&events.into_iter().map(record).collect::<Vec<_>>())
 }
 
-/// Checks that a record is one line of JSON whose fields each occur once, and one line of text that commands no
-/// terminal. Its length as JSON.
-pub fn record(record: &Record) -> usize {
+/// Checks that each record is one line of JSON whose fields each occur once, and one line of text that commands no
+/// terminal. Their length as JSON.
+pub fn records(records: &[Record]) -> usize {
     let (mut json, mut text) = (Vec::new(), Vec::new());
-    write(Ndjson::new(&mut json, Arc::from("sensor")), record);
-    write(Text::new(&mut text, Style::PLAIN), record);
-    let (line, end) = json.split_at(json.len() - 1);
-    assert_eq!(end, b"\n");
-    assert!(!line.contains(&b'\n'));
-    let mut reader = serde_json::Deserializer::from_slice(line);
-    reader.deserialize_map(Fields).and_then(|()| reader.end()).expect("one JSON object");
+    write(Ndjson::new(&mut json, Arc::from("sensor")), records);
+    write(Text::new(&mut text, Style::PLAIN), records);
+    assert!(json.is_empty() || json.ends_with(b"\n"));
+    let lines = || json.split_inclusive(|byte| *byte == b'\n');
+    assert_eq!(lines().count(), records.len());
+    for line in lines() {
+        let mut reader = serde_json::Deserializer::from_slice(line);
+        reader.deserialize_map(Fields).and_then(|()| reader.end()).expect("one JSON object");
+    }
     let text = String::from_utf8(text).expect("text is UTF-8");
-    assert!(text.strip_suffix('\n').is_some_and(|line| !line.contains(char::is_control)), "{text:?}");
+    assert_eq!(text.split_terminator('\n').count(), records.len());
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
     json.len()
 }
 
-fn write(mut sink: impl Sink, record: &Record) {
-    sink.record(record).and_then(|()| sink.finish()).expect("room in memory");
+fn write(mut sink: impl Sink, records: &[Record]) {
+    records.iter().try_for_each(|record| sink.record(record)).and_then(|()| sink.finish()).expect("room in memory");
 }
 
 /// An object's fields, each of which occurs once.

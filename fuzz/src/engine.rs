@@ -1,5 +1,6 @@
 //! The engine from frames to lines, with room for few flows, so that some have to go.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use capture_user::dissect::app::Facts;
@@ -27,9 +28,13 @@ pub struct Counted {
 pub struct Engine {
     shard: Shard,
     watch: Stopwatch,
-    latency: Latency,
     clock: Timestamp,
     counted: Counted,
+}
+
+thread_local! {
+    /// Large, and of no interest here.
+    static LATENCY: RefCell<Latency> = RefCell::default();
 }
 
 impl Default for Engine {
@@ -38,7 +43,6 @@ impl Default for Engine {
         Self {
             shard: Shard::new(&Config { flows, packets: true, ..Config::default() }),
             watch: Stopwatch::default(),
-            latency: Latency::default(),
             clock: Timestamp::from_nanos(i64::MIN),
             counted: Counted::default(),
         }
@@ -48,10 +52,9 @@ impl Default for Engine {
 impl Engine {
     /// Takes a frame.
     pub fn process(&mut self, frame: &Frame<'_>) {
-        self.shard.process(frame, &mut self.watch, &mut self.latency);
+        LATENCY.with_borrow_mut(|latency| self.shard.process(frame, &mut self.watch, latency));
         self.clock = self.clock.max(frame.time);
         self.counted.frames += 1;
-        self.read();
     }
 
     /// Ends all flows.
@@ -63,8 +66,8 @@ impl Engine {
     }
 
     fn read(&mut self) {
+        check::records(self.shard.records());
         for record in self.shard.records().drain(..) {
-            check::record(&record);
             let facts: &dyn Facts = &*record.facts;
             if let Some(flow) = facts.as_any().downcast_ref::<FlowFacts>()
                 && flow.end_reason != EndReason::Interval
