@@ -4,9 +4,9 @@ use core::net::IpAddr;
 
 /// Queues the socket map has room for; frames of a higher queue count as redirect errors.
 pub const MAX_QUEUES: u32 = 64;
-/// Entries of the map of console MACs and OUIs.
+/// Console MACs and OUIs of a filter.
 pub const MAX_MACS: u32 = 1024;
-/// Entries of each of the two prefix maps.
+/// Prefixes of a filter, of each IP version.
 pub const MAX_PREFIXES: u32 = 1024;
 /// Flows that can be shunted at a time.
 pub const MAX_SHUNTED: u32 = 4096;

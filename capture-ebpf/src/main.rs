@@ -139,7 +139,7 @@ fn announce(ctx: &XdpContext, frame: &Linear, steered: &Steered) {
     }
     if steered.flags & steer::flag::FROM_CONSOLE != 0 {
         let key = (macs[3] as u64) << 32 | (macs[4] as u64) << 16 | macs[5] as u64;
-        if ANNOUNCED.get_ptr(&key).is_none() && ANNOUNCED.insert(&key, &1, 0).is_ok() {
+        if ANNOUNCED.get_ptr(key).is_none() && ANNOUNCED.insert(key, 1, 0).is_ok() {
             debug!(ctx, "first frame of console {:mac}, shard {:x}", sender(&macs), steered.shard);
         }
     }

@@ -11,21 +11,24 @@ use capture_common::config::{
 use capture_common::counters::Counters;
 use capture_common::steer::Policy;
 
+/// While one filter replaces another, the tables hold both.
+const ROOM: u32 = 2;
+
 /// The one [`Config`].
 #[map]
 pub static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 
 /// Console MACs and OUIs, as `mac_key` makes them.
 #[map]
-static MACS: HashMap<u64, u8> = HashMap::with_max_entries(MAX_MACS, 0);
+static MACS: HashMap<u64, u8> = HashMap::with_max_entries(ROOM * MAX_MACS, 0);
 
 /// IPv4 prefixes in network order, with `prefix` bits.
 #[map]
-static PREFIXES_4: LpmTrie<u32, u32> = LpmTrie::with_max_entries(MAX_PREFIXES, 0);
+static PREFIXES_4: LpmTrie<u32, u32> = LpmTrie::with_max_entries(ROOM * MAX_PREFIXES, 0);
 
 /// IPv6 prefixes in network order, with `prefix` bits.
 #[map]
-static PREFIXES_6: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(MAX_PREFIXES, 0);
+static PREFIXES_6: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(ROOM * MAX_PREFIXES, 0);
 
 /// One bit for each excluded port, UDP before TCP.
 #[map]
@@ -60,7 +63,7 @@ impl Policy for Maps<'_> {
 
     #[inline(always)]
     fn has_mac(&self, key: u64) -> bool {
-        MACS.get_ptr(&key).is_some()
+        MACS.get_ptr(key).is_some()
     }
 
     #[inline(always)]

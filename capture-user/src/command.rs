@@ -2,6 +2,7 @@
 
 mod bench;
 mod capture;
+mod demo;
 mod doctor;
 mod frames;
 mod logger;
@@ -62,6 +63,7 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Read(options) => read::run(&options),
         Command::Bench(Bench::Live(options)) => bench::live(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Demo(options) => demo::run(&options),
         Command::Completions { shell } => {
             Cli::print_completions(shell)?;
             Ok(Outcome::default())
@@ -70,7 +72,6 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
             Cli::print_manual()?;
             Ok(Outcome::default())
         }
-        _ => Err(Usage("not there yet".into()).into()),
     }
 }
 

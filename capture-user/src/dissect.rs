@@ -6,18 +6,33 @@
 
 pub mod app;
 mod cursor;
+mod dissector;
+mod duplicates;
+mod gre;
 mod ip;
 mod layer;
 mod link;
+mod llc;
 mod mac;
+mod mpls;
+#[cfg(test)]
+mod oracle;
+mod ppp;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod samples;
 mod summary;
 mod transport;
+mod tunnel;
 
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
 
 pub use cursor::{Cursor, Reason, Stopped};
+pub use dissector::{Dissector, Settings};
+pub use duplicates::Duplicates;
 pub use ip::{Fragment, Ip};
 pub use layer::Layer;
 pub use mac::Mac;
@@ -32,7 +47,7 @@ const MAX_LAYERS: usize = 16;
 const MAX_STEPS: usize = 32;
 
 /// What the walk found in one frame.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// The layers read, outermost first.
     pub layers: ArrayVec<Layer, MAX_LAYERS>,
@@ -42,6 +57,9 @@ pub struct Packet<'a> {
     pub vlan: ArrayVec<u16, 4>,
     /// The tunnels it came through, outermost first.
     pub encap: ArrayVec<&'static str, 4>,
+    /// The number of the innermost tunnel that has one: VXLAN's and Geneve's network, ERSPAN's session, GRE's key,
+    /// the last MPLS label.
+    pub tunnel_id: Option<u32>,
     /// The innermost IP header.
     pub ip: Option<Ip>,
     /// What the innermost IP header carries.
@@ -50,6 +68,10 @@ pub struct Packet<'a> {
     pub payload: &'a [u8],
     /// Bytes of payload on the wire; more than `payload` holds when the frame was snapped.
     pub payload_length: u32,
+    /// Of how many fragments the innermost fragmented datagram was put together, when this frame made it whole.
+    pub reassembled: Option<u32>,
+    /// Whether a mirror delivered the frame before: it is the same packet again and counts no second time.
+    pub duplicate: bool,
     /// Where the walk had to stop, if it did not reach the end.
     pub stopped: Option<Stopped>,
 }
@@ -69,6 +91,12 @@ impl<'a> Packet<'a> {
         }
     }
 
+    /// Notes that what follows came through a tunnel; a full list keeps the outermost ones.
+    fn tunnel(&mut self, name: &'static str, id: Option<u32>) {
+        let _ = self.encap.try_push(name);
+        self.tunnel_id = id.or(self.tunnel_id);
+    }
+
     /// Notes a layer; a full list keeps the outermost ones.
     fn enter(&mut self, layer: Layer) {
         let _ = self.layers.try_push(layer);
@@ -80,6 +108,8 @@ impl<'a> Packet<'a> {
 enum Next {
     Link(crate::source::LinkType),
     EtherType(u16),
+    /// What follows an IPv6 header or one of its extension headers.
+    Ipv6Header(u8),
     /// An IP packet whose version stands in its first four bits.
     Ip,
     /// What follows an IP header, by its protocol number.
@@ -88,7 +118,7 @@ enum Next {
     End,
 }
 
-/// Walks the headers of `frame`.
+/// Walks the headers of `frame`, and nothing but this frame: a fragment stays one. See [`Dissector`] for the rest.
 pub fn dissect<'a>(frame: &Frame<'a>) -> Packet<'a> {
     let mut packet = Packet::default();
     walk(&mut packet, Cursor::new(frame.data, frame.length), Next::Link(frame.link));
@@ -101,6 +131,7 @@ fn walk<'a>(packet: &mut Packet<'a>, mut cursor: Cursor<'a>, mut next: Next) {
             Next::Link(link) => link::read(link, packet, &mut cursor),
             Next::EtherType(ether_type) => link::ether_type(ether_type, packet, &mut cursor),
             Next::Ip => ip::read(packet, &mut cursor),
+            Next::Ipv6Header(kind) => ip::extensions(kind, packet, &mut cursor),
             Next::IpProtocol(protocol) => transport::read(protocol, packet, &mut cursor),
             Next::End => break,
         };

@@ -117,6 +117,11 @@ impl Flow {
         }
     }
 
+    /// Whether its first packet is the only one so far.
+    pub fn is_new(&self) -> bool {
+        self.traffic[0].packets + self.traffic[1].packets == 1
+    }
+
     /// The side that sent first; the port is 0 where the protocol has none.
     pub fn source(&self) -> SocketAddr {
         self.key.endpoint(self.swapped)
@@ -147,7 +152,7 @@ impl Flow {
         traffic.count(frame.time, bytes, packet.payload_length);
         self.end = self.end.max(frame.time);
         if let (Some(connection), Some(segment)) = (&mut self.tcp, packet.transport.tcp()) {
-            connection.observe(direction, segment, packet.payload_length, frame.time);
+            connection.observe(direction, segment, frame.time);
         }
     }
 

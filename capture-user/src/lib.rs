@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod names;
 pub mod output;
 pub mod pipeline;
+pub mod reassembly;
 pub mod record;
 pub mod shard;
 pub mod source;

@@ -1,10 +1,12 @@
 //! One shard: everything known of the consoles that one thread owns, from frame to records.
 
 use crate::dissect::app::{Direction, People, Segment};
-use crate::dissect::{self, Packet, Transport};
-use crate::flow::{self, EndReason, Flow, Surroundings, Table};
+use crate::dissect::{Dissector, Packet, Settings, Tcp, Transport, summary};
+use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
+use crate::names::Names;
+use crate::reassembly::stream::{Delivery, Streams, Take};
 use crate::record::{Record, Subject};
 use crate::source::Frame;
 use crate::time::Timestamp;
@@ -12,6 +14,8 @@ use crate::time::Timestamp;
 /// What a shard makes of its frames.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Config {
+    /// Limits of dissection.
+    pub dissect: Settings,
     /// Limits of the flow table.
     pub flows: flow::Config,
     /// Whether every packet becomes a record.
@@ -22,11 +26,9 @@ pub struct Config {
 
 /// The consoles of one thread. It meets every frame of a console it owns, and no frame of any other.
 pub struct Shard {
-    flows: Table,
-    around: Surroundings,
+    dissector: Dissector,
+    traffic: Traffic,
     packets: bool,
-    /// Records made since they were last taken.
-    pub records: Vec<Record>,
     /// What it has to account for.
     pub work: Work,
     swept: Timestamp,
@@ -37,55 +39,57 @@ const SWEEP: i64 = 100_000_000;
 
 impl Shard {
     /// A shard that has seen nothing.
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: &Config) -> Self {
         let mut around = Surroundings::default();
         around.output.people = config.people;
         Self {
-            flows: Table::new(config.flows),
-            around,
+            dissector: Dissector::new(&config.dissect),
+            traffic: Traffic {
+                flows: Table::new(config.flows),
+                talk: Talk { around, streams: Streams::default(), records: Vec::new() },
+            },
             packets: config.packets,
-            records: Vec::new(),
             work: Work::default(),
             swept: Timestamp::from_nanos(i64::MIN),
         }
     }
 
+    /// Records made since they were last taken.
+    pub fn records(&mut self) -> &mut Vec<Record> {
+        &mut self.traffic.talk.records
+    }
+
+    /// The names that servers were called by.
+    pub fn names(&self) -> &Names {
+        &self.traffic.talk.around.names
+    }
+
     /// Takes a frame through all stages, timing each.
     pub fn process(&mut self, frame: &Frame<'_>, watch: &mut Stopwatch, latency: &mut Latency) {
-        let packet = dissect::dissect(frame);
+        let packet = self.dissector.dissect(frame);
         self.work.dissected += 1;
+        self.work.duplicates += u64::from(packet.duplicate);
         latency.record(Stage::Dissect, watch.lap());
-        let application = self.classify(&packet, frame);
-        latency.record(Stage::Classify, watch.lap());
+        let application = if packet.duplicate { None } else { self.traffic.follow(&packet, frame) };
         if self.packets {
-            self.tell_packet(&packet, frame, application);
+            let info = summary(&packet, application);
+            self.traffic.talk.records.push(Record::packet(&packet, frame, application, info));
         }
+        self.sweep(frame.time);
+        latency.record(Stage::Classify, watch.lap());
     }
 
     /// Time has passed without a frame (live), or with frames for others only.
     pub fn advance(&mut self, clock: Timestamp) {
-        self.flows.advance(clock);
+        self.traffic.flows.advance(clock);
         self.sweep(clock);
     }
 
     /// Nothing will come after `clock`: ends every flow.
     pub fn finish(&mut self, clock: Timestamp) {
-        let Self { flows, around, records, .. } = self;
-        flows.finish(clock, &mut |flow, reason| report(flow, reason, around, records));
-        self.work.flows_evicted += self.flows.take_evicted();
-    }
-
-    fn classify(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) -> Option<&'static str> {
-        let Self { flows, around, records, .. } = self;
-        let (flow, direction) =
-            flows.observe(packet, frame, &mut |flow, reason| report(flow, reason, around, records))?;
-        if flow.application.is_open() {
-            read(flow, direction, packet, frame, around);
-            tell(flow, around, records);
-        }
-        let name = flow.application.protocol().map(|protocol| protocol.name);
-        self.sweep(frame.time);
-        name
+        let Traffic { flows, talk } = &mut self.traffic;
+        flows.finish(clock, &mut |flow, reason| talk.report(flow, reason));
+        self.work.flows_evicted += flows.take_evicted();
     }
 
     fn sweep(&mut self, clock: Timestamp) {
@@ -93,49 +97,152 @@ impl Shard {
             return;
         }
         self.swept = clock;
-        let Self { flows, around, records, .. } = self;
-        flows.expire(&mut |flow, reason| report(flow, reason, around, records));
-        self.work.flows_evicted += self.flows.take_evicted();
-    }
-
-    fn tell_packet(&mut self, packet: &Packet<'_>, frame: &Frame<'_>, application: Option<&'static str>) {
-        let info = crate::dissect::summary(packet, application);
-        self.records.push(Record::packet(packet, frame, application, info));
+        let Traffic { flows, talk } = &mut self.traffic;
+        flows.expire(&mut |flow, reason| talk.report(flow, reason));
+        self.work.flows_evicted += flows.take_evicted();
     }
 }
 
-fn read(flow: &mut Flow, direction: Direction, packet: &Packet<'_>, frame: &Frame<'_>, around: &mut Surroundings) {
-    let (source, destination) = match direction {
-        Direction::Out => (flow.source(), flow.destination()),
-        Direction::In => (flow.destination(), flow.source()),
-    };
-    if let Transport::Udp(_) = packet.transport {
-        let segment = Segment {
-            time: frame.time,
-            direction,
-            source,
-            destination,
-            stream: false,
-            bytes: packet.payload,
-            length: packet.payload_length,
+/// The flows, and what is said on them.
+struct Traffic {
+    flows: Table,
+    talk: Talk,
+}
+
+impl Traffic {
+    /// Counts a packet in its flow and reads its payload; the name of the protocol that the flow speaks. A fragment has
+    /// no ports and so no flow: the datagram has, once it is whole.
+    fn follow(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) -> Option<&'static str> {
+        if packet.ip.is_some_and(|ip| ip.fragment.is_some()) {
+            return None;
+        }
+        let Self { flows, talk } = self;
+        let (flow, direction) = flows.observe(packet, frame, &mut |flow, reason| talk.report(flow, reason))?;
+        if flow.is_new() {
+            talk.name(flow, frame.time);
+        }
+        match &packet.transport {
+            Transport::Udp(_) if flow.application.is_open() => talk.datagram(flow, direction, packet, frame.time),
+            Transport::Tcp(header) => talk.segment(flow, direction, header, packet, frame.time),
+            _ => {}
+        }
+        flow.application.protocol().map(|protocol| protocol.name)
+    }
+}
+
+/// What conversations share, and the records that come of them.
+struct Talk {
+    around: Surroundings,
+    streams: Streams,
+    records: Vec<Record>,
+}
+
+impl Talk {
+    /// Names the server of a new flow. Who sent first is not always the client: a capture may begin in the middle.
+    fn name(&mut self, flow: &mut Flow, now: Timestamp) {
+        let (one, other) = (flow.source().ip(), flow.destination().ip());
+        flow.application.name_by_dns(other, one, now, &self.around.names);
+        flow.application.name_by_dns(one, other, now, &self.around.names);
+    }
+
+    fn datagram(&mut self, flow: &mut Flow, direction: Direction, packet: &Packet<'_>, time: Timestamp) {
+        let ends = Ends::of(flow);
+        let segment = ends.segment(direction, time, false, packet.payload, packet.payload_length);
+        flow.application.read(&segment, &mut self.around);
+        self.tell(flow, time);
+    }
+
+    fn segment(
+        &mut self,
+        flow: &mut Flow,
+        direction: Direction,
+        header: &Tcp<'_>,
+        packet: &Packet<'_>,
+        time: Timestamp,
+    ) {
+        let ends = Ends::of(flow);
+        let Flow { tcp: Some(connection), application, .. } = flow else { return };
+        let around = &mut self.around;
+        connection.push(direction, header, packet, &mut self.streams, |direction, delivery| {
+            ends.deliver(application, direction, time, delivery, around)
+        });
+        self.tell(flow, time);
+    }
+
+    /// A flow has ended, or is due for a report.
+    fn report(&mut self, flow: &mut Flow, reason: EndReason) {
+        if reason != EndReason::Interval {
+            let (ends, time) = (Ends::of(flow), flow.end);
+            let Flow { tcp, application, .. } = flow;
+            if let Some(connection) = tcp {
+                let around = &mut self.around;
+                connection.finish(&mut self.streams, |direction, delivery| {
+                    ends.deliver(application, direction, time, delivery, around)
+                });
+            }
+            application.end(time, &mut self.around);
+            self.tell(flow, time);
+        }
+        self.records.push(Record::flow(flow, reason));
+    }
+
+    /// Makes records of what a flow's conversation said.
+    fn tell(&mut self, flow: &Flow, now: Timestamp) {
+        if self.around.settle(now) {
+            for event in self.around.output.events.drain(..) {
+                let (kind, time, facts) = (event.kind, event.time, event.facts);
+                self.records.push(Record { kind, time, subject: Subject::flow(flow), facts });
+            }
+        }
+    }
+}
+
+/// The two ends of a flow.
+#[derive(Clone, Copy)]
+struct Ends {
+    source: std::net::SocketAddr,
+    destination: std::net::SocketAddr,
+}
+
+impl Ends {
+    fn of(flow: &Flow) -> Self {
+        Self { source: flow.source(), destination: flow.destination() }
+    }
+
+    fn segment<'a>(
+        &self,
+        direction: Direction,
+        time: Timestamp,
+        stream: bool,
+        bytes: &'a [u8],
+        length: u32,
+    ) -> Segment<'a> {
+        let (source, destination) = match direction {
+            Direction::Out => (self.source, self.destination),
+            Direction::In => (self.destination, self.source),
         };
-        flow.application.read(&segment, around);
+        Segment { time, direction, source, destination, stream, bytes, length }
     }
-}
 
-/// Makes records of what the flow's conversation said.
-fn tell(flow: &Flow, around: &mut Surroundings, records: &mut Vec<Record>) {
-    around.settle();
-    for event in around.output.events.drain(..) {
-        let (kind, time, facts) = (event.kind, event.time, event.facts);
-        records.push(Record { kind, time, subject: Subject::flow(flow), facts });
+    /// Gives a stream's bytes to the flow's application.
+    fn deliver(
+        &self,
+        application: &mut Application,
+        direction: Direction,
+        time: Timestamp,
+        delivery: Delivery<'_>,
+        around: &mut Surroundings,
+    ) -> Take {
+        let consumed = match delivery {
+            Delivery::Bytes(bytes) => {
+                let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                application.read(&self.segment(direction, time, true, bytes, length), around)
+            }
+            Delivery::Gap(length) => {
+                application.gap(direction, length, around);
+                0
+            }
+        };
+        if application.is_open() { Take::Consumed(consumed) } else { Take::Done }
     }
-}
-
-fn report(flow: &mut Flow, reason: EndReason, around: &mut Surroundings, records: &mut Vec<Record>) {
-    if reason != EndReason::Interval {
-        flow.application.end(flow.end, around);
-        tell(flow, around, records);
-    }
-    records.push(Record::flow(flow, reason));
 }

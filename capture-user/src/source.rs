@@ -9,6 +9,7 @@ pub mod packet;
 pub mod pcap;
 pub mod policy;
 pub mod route;
+pub mod stretch;
 pub mod xdp;
 
 use std::ops::{Add, Sub};
@@ -88,6 +89,11 @@ pub trait Source {
     /// Whether frames come whether or not anybody waits (an interface), so that what cannot be taken is lost and
     /// counted. A file is not live: its reader waits instead.
     fn is_live(&self) -> bool;
+
+    /// The present moment by the clock of the frames; `None` where they are not of the present (a file).
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// Appends at most `max` frames to `tokens`, waiting up to `timeout` for the first.
     ///

@@ -6,11 +6,12 @@ mod cases;
 
 use std::os::fd::AsFd as _;
 
-use capture_common::config::{Address, FlowCount, FlowKey};
+use capture_common::config::{Address, Class, FlowCount, FlowKey, MAX_MACS, MAX_PREFIXES, flag, mac_key};
 use capture_common::counters::{Count, Counter, Counters};
 use capture_common::meta::Meta;
 use capture_common::steer::{self, Cause, Packet as _, Policy as _, Steered, Verdict, steer};
 use capture_user::source::policy::ConsoleFilter;
+use capture_user::source::policy::rule::Console;
 use capture_user::source::xdp::program::{OBJECT, Program};
 use cases::{CASES, Case, filter};
 use proptest::prelude::*;
@@ -49,9 +50,7 @@ fn compare(program: &mut Program, filter: &ConsoleFilter, frame: &[u8], name: &s
             (REDIRECT, [&meta.to_bytes()[..], &frame[..keep.min(frame.len())]].concat())
         }
         Verdict::Shunt => (DROP, frame.to_vec()),
-        Verdict::Ignore(_) if filter.config().has(capture_common::config::flag::PASS_UNMATCHED) => {
-            (PASS, frame.to_vec())
-        }
+        Verdict::Ignore(_) if filter.config().has(flag::PASS_UNMATCHED) => (PASS, frame.to_vec()),
         Verdict::Ignore(_) => (DROP, frame.to_vec()),
     };
     assert_eq!(tested.action, action, "{name}");
@@ -78,7 +77,7 @@ fn counted(mut counters: Counters, steered: &Steered, filter: &ConsoleFilter, fr
         Verdict::Shunt => add(Counter::Shunted),
         Verdict::Ignore(cause) => {
             add(cause.counter());
-            let pass = filter.config().has(capture_common::config::flag::PASS_UNMATCHED);
+            let pass = filter.config().has(flag::PASS_UNMATCHED);
             add(if pass { Counter::Passed } else { Counter::Filtered });
         }
     }
@@ -189,6 +188,32 @@ fn a_new_filter_replaces_the_old_one_entirely() {
             program.set_filter(&filter).unwrap();
             for case in CASES.iter().step_by(7).filter(|case| case.frame().len() >= 14) {
                 compare(&mut program, &filter, &case.frame(), &format!("{first} then {second}: {}", case.name));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_filter_replaces_a_full_filter() {
+    let Some((mut program, _socket)) = program() else { return };
+    for block in 0..3_u64 {
+        let mut filter = ConsoleFilter::new();
+        for host in 0..u64::from(MAX_MACS) {
+            filter.add_console(Console::Mac(mac_key(0xbc60_a700_0000 + (block << 12) + host, 48))).unwrap();
+        }
+        for net in 0..MAX_PREFIXES {
+            filter.add_console(format!("10.{}.{}.{block}", net / 256, net % 256).parse().unwrap()).unwrap();
+        }
+        program.set_filter(&filter).unwrap();
+        for (other, class) in [(block, Some(Class::Console)), (block + 1, None)] {
+            let by_mac = Frame::ethernet(&format!("bc:60:a7:00:{:02x}:ff", other << 4), "00:00:5e:00:53:01");
+            let by_address = Frame::ethernet("00:00:5e:00:53:02", "00:00:5e:00:53:01")
+                .ipv4(&format!("10.3.255.{other}"), "203.0.113.9")
+                .udp(1, 2);
+            for frame in [by_mac, by_address] {
+                let steered = compare(&mut program, &filter, &frame.build(), "full");
+                let expected = class.map_or(Verdict::Ignore(Cause::NoConsole), Verdict::Capture);
+                assert_eq!(steered.verdict, expected, "{block}, {other}");
             }
         }
     }

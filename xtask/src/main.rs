@@ -1,6 +1,12 @@
 //! padtap's own chores, run as `cargo xtask COMMAND`.
 
 mod bpf;
+mod fixtures;
+mod licences;
+mod rates;
+mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -16,10 +22,29 @@ struct Cli {
 enum Command {
     /// Build the XDP program, or check that the committed object is what the source builds.
     Bpf(bpf::Args),
+    /// Write the fixtures, or check that the committed ones are what is made.
+    Fixtures(fixtures::Args),
+    /// Check that every dependency has a permissive licence.
+    Licences,
+    /// Measure what live capture can do here: dissecting beside only taking frames. Needs root.
+    Rates(rates::Args),
+    /// Run all tests, after installing from Debian the peers that they are compared with.
+    Test,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Bpf(args) => bpf::run(&args),
+        Command::Fixtures(args) => fixtures::run(&args),
+        Command::Licences => licences::check(),
+        Command::Rates(args) => rates::run(&args),
+        Command::Test => test::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

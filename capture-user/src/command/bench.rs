@@ -8,10 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use capture_user::dissect::Settings;
 use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
 use capture_user::output::Writers;
 use capture_user::pipeline::{self, Control};
+use capture_user::shard;
 use capture_user::source::xdp::link::Link;
 use capture_user::source::xdp::{self, XdpSource, lab};
 use serde::Serialize;
@@ -85,6 +87,11 @@ fn run(
         workers: options.workers,
         pin: rest,
         stall: options.stall_worker_us.map(Duration::from_micros),
+        // Frames of one flow are all alike: without this they would be taken for copies that a mirror made.
+        shard: shard::Config {
+            dissect: Settings { duplicate_window: Duration::ZERO, ..Settings::default() },
+            ..shard::Config::default()
+        },
         ..pipeline::Config::default()
     };
     let outlet = Writers::start(Vec::new())?.outlet(false);

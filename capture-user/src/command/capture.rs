@@ -1,15 +1,17 @@
 //! `padtap capture`: an interface through the engine.
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::available_parallelism;
 
+use anyhow::anyhow;
 use capture_user::output::pcapng::Description;
 use capture_user::source::packet::PacketSource;
 use capture_user::source::policy::ConsoleFilter;
 use capture_user::source::route::route;
 use capture_user::source::xdp::program::Request;
 use capture_user::source::xdp::{self, Control, Copying, Granted, Sizes};
-use capture_user::source::{LinkType, Tally};
+use capture_user::source::{Error, LinkType, Tally};
 
 use super::session::{self, Plan, Warden};
 use super::signals::Signals;
@@ -65,7 +67,7 @@ fn xdp_config(options: &cli::Capture) -> anyhow::Result<xdp::Config> {
 }
 
 fn console_filter(options: &cli::Capture) -> anyhow::Result<ConsoleFilter> {
-    let mut filter = frames::consoles(&options.filter)?;
+    let mut filter = frames::selection(&options.filter)?;
     filter.set_pass_unmatched(options.pass);
     frames::snap(&mut filter, options.snaplen);
     Ok(filter)
@@ -152,11 +154,22 @@ fn with_packet_socket(options: &cli::Capture, signals: Signals) -> anyhow::Resul
     let mut warden = Exchange(filter.clone());
     let source = PacketSource::open(&options.interface, move |frame| {
         route(frame, &filter.read().unwrap_or_else(PoisonError::into_inner))
-    })?;
+    });
+    let source = source.map_err(|error| hint(error, options))?;
     if !options.output.quiet {
         eprintln!("padtap: {}: packet socket", options.interface);
     }
     session::run(vec![source], plan(options, 1, signals)?, &mut warden)
+}
+
+/// Says what to do about a lack of privileges.
+fn hint(error: Error, options: &cli::Capture) -> anyhow::Error {
+    match error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            anyhow!("{}: not permitted: run as root, or grant CAP_NET_RAW", options.interface)
+        }
+        error => error.into(),
+    }
 }
 
 /// Exchanges the filter of a packet socket.

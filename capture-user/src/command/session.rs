@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use capture_user::dissect::Settings;
 use capture_user::dissect::app::People;
 use capture_user::latency::{Latency, Log};
 use capture_user::ledger::Ledger;
@@ -55,6 +56,11 @@ pub trait Warden {
     /// What must end the run.
     fn look(&mut self) -> anyhow::Result<()> {
         Ok(())
+    }
+
+    /// Whether there is nothing more to wait for.
+    fn is_over(&mut self) -> bool {
+        false
     }
 
     /// No frame may come from now on; those on their way still do.
@@ -116,7 +122,7 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
         let outcome = engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut ledger = watch.ledger();
         let latency = watch.all_latency();
-        let written = frames.map(|frames| frames.finish(&mut ledger)).transpose();
+        let written = frames.map(|frames| frames.finish(&mut ledger, &control.take_names())).transpose();
         let time = control.clock().unwrap_or_else(Timestamp::now);
         let told = outputs.finish(time, &mut ledger, &latency);
         if !plan.output.quiet {
@@ -147,6 +153,7 @@ fn shard_config(plan: &Plan<'_>) -> shard::Config {
         },
         packets: plan.output.packets,
         people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
+        dissect: Settings { duplicate_window: plan.run.mirror_window, ..Settings::default() },
     }
 }
 
@@ -202,7 +209,7 @@ impl<'a> Watch<'a> {
         let mut outcome = Ok(());
         while !finished() {
             thread::park_timeout(LOOK);
-            let over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let over = self.warden.is_over() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let unheard = self.outputs.all_failed();
             let asked = signals.stop() || self.control.is_limit_reached() || self.control.is_stopping();
             if over || unheard || asked || outcome.is_err() {

@@ -4,24 +4,38 @@
 //! [`Conversation`], the state of one flow that speaks it. To add one, write the file, declare its `mod` and list it
 //! in [`PROTOCOLS`]; nothing else changes, because what it finds leaves as [`Facts`], which every output prints.
 
+mod blizzard;
+mod bytes;
 #[cfg(test)]
 mod captures;
+mod ddp;
 mod dhcp;
 mod dhcpv6;
+mod discord;
 mod dns;
 mod dtls;
+mod echo;
+mod enet;
+mod epic;
 mod exchange;
 mod http;
+mod natcheck;
 mod nbns;
 mod ntp;
 mod output;
+mod overwatch;
 mod people;
+mod photon;
+mod pia;
 mod portmap;
 mod quic;
+mod raknet;
+mod remoteplay;
 mod rtcp;
 mod rtp;
 mod sdp;
 mod sip;
+mod source_query;
 mod ssdp;
 mod stun;
 #[cfg(test)]
@@ -59,9 +73,23 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &ntp::PROTOCOL,
     &portmap::PROTOCOL,
     &ssdp::PROTOCOL,
+    &remoteplay::PROTOCOL,
     &http::PROTOCOL,
     &stun::STUN,
     &stun::STUN_TCP,
+    &ddp::PROTOCOL,
+    &blizzard::PROTOCOL,
+    &pia::PROTOCOL,
+    &natcheck::PROTOCOL,
+    &discord::PROTOCOL,
+    &source_query::PROTOCOL,
+    &raknet::PROTOCOL,
+    &enet::PROTOCOL,
+    &echo::BATTLENET,
+    &echo::DEMONWARE,
+    &overwatch::PROTOCOL,
+    &photon::PROTOCOL,
+    &epic::PROTOCOL,
     &sip::PROTOCOL,
     &rtcp::PROTOCOL,
     &rtp::PROTOCOL,

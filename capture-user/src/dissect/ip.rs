@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use etherparse::err::ipv4::HeaderSliceError;
 use etherparse::{Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice};
 
-use super::{Cursor, Layer, Next, Packet, Stopped};
+use super::{Cursor, Layer, Next, Packet, Stopped, Transport};
 
 /// IP protocol numbers of the IPv6 extension headers (IANA protocol-numbers).
 mod extension {
@@ -13,6 +13,8 @@ mod extension {
     pub const ROUTING: u8 = 43;
     pub const FRAGMENT: u8 = 44;
     pub const AUTHENTICATION: u8 = 51;
+    /// No next header: nothing follows.
+    pub const NOTHING: u8 = 59;
     pub const DESTINATION: u8 = 60;
 }
 
@@ -73,6 +75,7 @@ fn v4<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stop
         offset: u32::from(header.fragments_offset().value()) * 8,
         more: header.more_fragments(),
     });
+    packet.transport = Transport::None;
     packet.ip = Some(Ip {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
@@ -93,11 +96,13 @@ fn v4<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stop
 fn v6<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
     let header = Ipv6HeaderSlice::from_slice(cursor.rest()).map_err(|_| cursor.short(Layer::Ipv6, 40))?;
     // A zero length is that of a jumbogram, or of segmentation offload: all that follows belongs to it.
-    let length = match usize::from(header.payload_length()) {
-        0 => cursor.wire_length() as usize,
-        payload => payload + 40,
+    let length = match (usize::from(header.payload_length()), header.next_header().0) {
+        (0, extension::NOTHING) => 40,
+        (0, _) => cursor.wire_length() as usize,
+        (payload, _) => payload + 40,
     };
     packet.enter(Layer::Ipv6);
+    packet.transport = Transport::None;
     packet.ip = Some(Ip {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
@@ -113,7 +118,11 @@ fn v6<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stop
 }
 
 /// Extension headers are as many as the sender likes; each is at least eight bytes, so the packet's end bounds them.
-fn extensions<'a>(mut protocol: u8, packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
+pub(super) fn extensions<'a>(
+    mut protocol: u8,
+    packet: &mut Packet<'a>,
+    cursor: &mut Cursor<'a>,
+) -> Result<Next, Stopped> {
     loop {
         let layer = match protocol {
             extension::HOP_BY_HOP => Layer::Ipv6HopByHop,
@@ -175,5 +184,103 @@ fn fragment<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<(u8,
 fn set_protocol(packet: &mut Packet<'_>, protocol: u8) {
     if let Some(ip) = &mut packet.ip {
         ip.protocol = protocol;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dissect::samples::*;
+    use crate::dissect::{Fragment, Ip, Layer, Reason};
+
+    #[test]
+    fn the_fields_of_version_4() {
+        let bytes = ethernet(0x0800, &game());
+        let expected = Ip {
+            source: CONSOLE.into(),
+            destination: SERVER.into(),
+            protocol: 17,
+            ttl: 64,
+            length: 32,
+            id: 0x1234,
+            fragment: None,
+        };
+        assert_eq!(whole(&bytes).ip, Some(expected));
+    }
+
+    #[test]
+    fn options_are_read_past() {
+        let mut packet = game();
+        packet[0] = 0x46;
+        packet[3] += 4;
+        packet.splice(20..20, [0x94, 4, 0, 0]);
+        assert_game(&whole(&ethernet(0x0800, &packet)));
+    }
+
+    #[test]
+    fn fragments_are_not_read_further() {
+        for (field, fragment) in [
+            (0x2000, Fragment { id: 7, offset: 0, more: true }),
+            (0x00b9, Fragment { id: 7, offset: 1480, more: false }),
+        ] {
+            let bytes = ethernet(0x0800, &ipv4_piece(17, 7, field, b"12345678"));
+            let packet = whole(&bytes);
+            assert_eq!(packet.ip.and_then(|ip| ip.fragment), Some(fragment));
+            assert_eq!((packet.ports(), packet.payload), (None, &b"12345678"[..]));
+        }
+    }
+
+    #[test]
+    fn the_length_of_an_offloaded_packet_is_the_frames() {
+        for (kind, mut packet, at) in [(0x0800, game(), 2), (0x86dd, ipv6(17, &udp(50_000, 26_503, b"tick")), 4)] {
+            packet[at..at + 2].fill(0);
+            let bytes = ethernet(kind, &packet);
+            assert_eq!(whole(&bytes).payload, b"tick");
+        }
+    }
+
+    #[test]
+    fn nothing_follows_no_next_header() {
+        let mut bytes = ethernet(0x86dd, &ipv6(59, b""));
+        bytes.extend([0xee; 6]);
+        let packet = whole(&bytes);
+        assert_eq!((packet.payload, packet.ip.map(|ip| ip.length)), (&b""[..], Some(40)));
+    }
+
+    #[test]
+    fn extension_headers_of_every_kind() {
+        let datagram = udp(50_000, 26_503, b"tick");
+        let headers = join(&[
+            &[43, 0, 1, 4, 0, 0, 0, 0],
+            &[60, 0, 0, 0, 0, 0, 0, 0],
+            &[51, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[44, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1],
+            &[17, 0, 0, 0, 0, 0, 0, 9],
+            &datagram,
+        ]);
+        let bytes = ethernet(0x86dd, &ipv6(0, &headers));
+        let packet = whole(&bytes);
+        let names = "eth:ipv6:ipv6.hopopts:ipv6.routing:ipv6.dstopts:ah:ipv6.fraghdr:udp";
+        assert_eq!(layers(&packet), names);
+        assert_eq!(packet.payload, b"tick");
+        let ip = packet.ip.expect("an IP header");
+        assert_eq!((ip.protocol, ip.fragment), (17, None), "a fragment that is all there is");
+    }
+
+    #[test]
+    fn headers_that_cannot_be() {
+        let with = |at: usize, value| {
+            let mut packet = game();
+            packet[at] = value;
+            ethernet(0x0800, &packet)
+        };
+        for (bytes, reason) in [
+            (with(0, 0x75), "the version is neither 4 nor 6"),
+            (with(0, 0x44), "the header length is under 20 bytes"),
+            (with(3, 19), "the total length is shorter than the header"),
+        ] {
+            let stopped = stopped(&bytes);
+            assert_eq!((stopped.layer, stopped.offset), (Layer::Ipv4, 14));
+            assert_eq!(stopped.reason, Reason::Malformed(reason));
+        }
     }
 }

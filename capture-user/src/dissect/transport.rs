@@ -1,15 +1,21 @@
-//! UDP (RFC 768), TCP (RFC 9293), ICMP (RFC 792) and ICMPv6 (RFC 4443).
+//! UDP (RFC 768), TCP (RFC 9293), ICMP (RFC 792), ICMPv6 (RFC 4443) and IGMP (RFC 3376).
 
 use etherparse::err::tcp::HeaderSliceError;
 use etherparse::{Icmpv4Slice, Icmpv6Slice, TcpHeaderSlice, UdpHeaderSlice};
 
-use super::{Cursor, Layer, Next, Packet, Stopped};
+use super::{Cursor, Layer, Next, Packet, Stopped, gre, tunnel};
 
 /// IP protocol numbers (IANA protocol-numbers).
 mod protocol {
     pub const ICMP: u8 = 1;
+    pub const IGMP: u8 = 2;
+    /// An IPv4 packet (RFC 2003).
+    pub const IPV4: u8 = 4;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    /// An IPv6 packet (RFC 4213).
+    pub const IPV6: u8 = 41;
+    pub const GRE: u8 = 47;
     pub const ICMPV6: u8 = 58;
 }
 
@@ -117,6 +123,9 @@ pub(super) fn read<'a>(number: u8, packet: &mut Packet<'a>, cursor: &mut Cursor<
             let icmp = Icmp { kind: message.type_u8(), code: message.code_u8(), rest: message.bytes5to8() };
             enter_icmp(Layer::Icmpv6, icmp, packet, cursor)
         }
+        protocol::IPV4 | protocol::IPV6 => tunnel::ip(number == protocol::IPV6, packet),
+        protocol::GRE => gre::read(packet, cursor),
+        protocol::IGMP => igmp(packet, cursor),
         _ => Ok(Next::End),
     }
 }
@@ -124,7 +133,8 @@ pub(super) fn read<'a>(number: u8, packet: &mut Packet<'a>, cursor: &mut Cursor<
 fn udp<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
     let header = UdpHeaderSlice::from_slice(cursor.rest()).map_err(|_| cursor.short(Layer::Udp, 8))?;
     packet.enter(Layer::Udp);
-    packet.transport = Transport::Udp(Udp { source: header.source_port(), destination: header.destination_port() });
+    let udp = Udp { source: header.source_port(), destination: header.destination_port() };
+    packet.transport = Transport::Udp(udp);
     match usize::from(header.length()) {
         // Zero: a jumbogram (RFC 2675) or offload; the IP length already bounds it.
         0 => {}
@@ -132,7 +142,7 @@ fn udp<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Sto
         length => cursor.trim(length),
     }
     cursor.take::<8>(Layer::Udp)?;
-    Ok(Next::End)
+    tunnel::over_udp(udp, packet, cursor)
 }
 
 fn tcp<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {
@@ -162,4 +172,84 @@ fn enter_icmp<'a>(layer: Layer, icmp: Icmp, packet: &mut Packet<'a>, cursor: &mu
     packet.enter(layer);
     packet.transport = Transport::Icmp(icmp);
     Ok(Next::End)
+}
+
+/// All of IGMP's messages begin with the same eight bytes; they stay part of the payload, for whoever reads the rest.
+fn igmp<'a>(packet: &mut Packet<'a>, cursor: &Cursor<'a>) -> Result<Next, Stopped> {
+    if cursor.rest().len() < 8 {
+        return Err(cursor.short(Layer::Igmp, 8));
+    }
+    packet.enter(Layer::Igmp);
+    Ok(Next::End)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Icmp, Tcp, TcpFlags, Transport};
+    use crate::dissect::samples::*;
+    use crate::dissect::{Layer, Reason};
+
+    #[test]
+    fn the_fields_of_tcp() {
+        let mut segment = tcp(50_000, 443, 0xdead_beef, 0x12, b"data");
+        segment[12] = 0x60;
+        segment.splice(20..20, [2, 4, 5, 0xb4]);
+        let bytes = ethernet(0x0800, &ipv4(6, &segment));
+        let packet = whole(&bytes);
+        let expected = Tcp {
+            source: 50_000,
+            destination: 443,
+            sequence: 0xdead_beef,
+            acknowledgement: 9,
+            flags: TcpFlags(0x12),
+            window: 0x2000,
+            options: &[2, 4, 5, 0xb4],
+        };
+        assert_eq!(packet.transport, Transport::Tcp(expected));
+        assert_eq!((packet.payload, packet.ports()), (&b"data"[..], Some((50_000, 443))));
+        assert_eq!(expected.flags.letters().collect::<String>(), "SA");
+    }
+
+    #[test]
+    fn messages_of_icmp_and_icmpv6() {
+        for bytes in [
+            ethernet(0x0800, &ipv4(1, &[8, 0, 0, 0, 1, 2, 3, 4, b'p'])),
+            ethernet(0x86dd, &ipv6(58, &[8, 0, 0, 0, 1, 2, 3, 4, b'p'])),
+        ] {
+            let packet = whole(&bytes);
+            assert_eq!(packet.transport, Transport::Icmp(Icmp { kind: 8, code: 0, rest: [1, 2, 3, 4] }));
+            assert_eq!(packet.payload, b"p");
+        }
+    }
+
+    #[test]
+    fn a_datagram_of_length_zero_is_bounded_by_its_packet() {
+        let mut datagram = udp(50_000, 26_503, b"tick");
+        datagram[4..6].fill(0);
+        assert_game(&whole(&ethernet(0x0800, &ipv4(17, &datagram))));
+    }
+
+    #[test]
+    fn headers_that_cannot_be() {
+        let mut datagram = udp(1, 2, b"tick");
+        datagram[5] = 7;
+        let short = stopped(&ethernet(0x0800, &ipv4(17, &datagram)));
+        assert_eq!(short.reason, Reason::Malformed("the length is under 8 bytes"));
+        let mut segment = tcp(1, 2, 3, 0x10, b"");
+        segment[12] = 0x40;
+        let low = stopped(&ethernet(0x0800, &ipv4(6, &segment)));
+        assert_eq!((low.layer, low.offset), (Layer::Tcp, 34));
+        assert_eq!(low.reason, Reason::Malformed("the data offset is under 20 bytes"));
+        segment[12] = 0x60;
+        let long = stopped(&ethernet(0x0800, &ipv4(6, &segment)));
+        assert_eq!(long.reason, Reason::Truncated { wanted: 24, had: 20 });
+    }
+
+    #[test]
+    fn a_snapped_segment_has_its_length_on_the_wire() {
+        let bytes = ethernet(0x0800, &ipv4(6, &tcp(1, 2, 3, 0x10, &[7; 100])));
+        let snapped = crate::source::Frame { length: bytes.len() as u32, ..frame(&bytes[..74]) };
+        let packet = crate::dissect::dissect(&snapped);
+        assert_eq!((packet.payload.len(), packet.payload_length), (20, 100));
+    }
 }

@@ -23,7 +23,7 @@ impl Cover {
     /// What covers `left and right`: either does alone.
     pub(super) fn both(left: Option<Self>, right: Option<Self>) -> Option<Self> {
         match (left, right) {
-            (Some(left), Some(right)) => Some(if right.arp < left.arp { right } else { left }),
+            (Some(left), Some(right)) => Some(if left.arp && !right.arp { right } else { left }),
             (left, right) => left.or(right),
         }
     }

@@ -181,6 +181,13 @@ mod ether_type {
     pub const IPV6: u16 = 0x86dd;
 }
 
+/// AF_INET and AF_INET6 as LINKTYPE_NULL and LINKTYPE_LOOP have them.
+mod address_family {
+    pub const INET: [u32; 1] = [2];
+    /// NetBSD and OpenBSD; FreeBSD; Darwin.
+    pub const INET6: [u32; 3] = [24, 28, 30];
+}
+
 /// IP protocol numbers (IANA protocol-numbers).
 mod protocol {
     pub const TCP: u8 = 6;
@@ -220,23 +227,37 @@ impl View<'_, '_> {
         self.frame.link == LinkType::Ethernet
     }
 
-    /// Whether the link layer says that it carries this EtherType. Where a link layer carries nothing but IP, the
-    /// version in the first header of the packet says which.
+    /// Whether the link layer says that it carries this EtherType.
     fn carries(&self, kind: u16) -> Option<bool> {
         let at = match self.frame.link {
             LinkType::Ethernet => 12 + self.tag_bytes(),
             LinkType::LinuxSll => 14,
             LinkType::LinuxSll2 => 0,
-            LinkType::RawIp | LinkType::Null | LinkType::Loop => {
-                return match kind {
-                    ether_type::IPV4 => Some(self.octet(0)? >> 4 == 4),
-                    ether_type::IPV6 => Some(self.octet(0)? >> 4 == 6),
-                    _ => Some(false),
-                };
-            }
+            LinkType::RawIp => return self.is_version(kind),
+            LinkType::Null | LinkType::Loop => return self.is_family(kind),
             LinkType::Other(_) => return Some(false),
         };
         Some(u16::from_be_bytes(self.bytes(at)?) == kind)
+    }
+
+    /// A raw packet says what it is in its first four bits.
+    fn is_version(&self, kind: u16) -> Option<bool> {
+        match kind {
+            ether_type::IPV4 => Some(self.octet(0)? >> 4 == 4),
+            ether_type::IPV6 => Some(self.octet(0)? >> 4 == 6),
+            _ => Some(false),
+        }
+    }
+
+    /// Loopback names the address family: in either byte order, and IPv6's by the number of any BSD.
+    fn is_family(&self, kind: u16) -> Option<bool> {
+        let families: &[u32] = match kind {
+            ether_type::IPV4 => &address_family::INET,
+            ether_type::IPV6 => &address_family::INET6,
+            _ => return Some(false),
+        };
+        let family = u32::from_be_bytes(self.bytes(0)?);
+        Some(families.contains(&family) || families.contains(&family.swap_bytes()))
     }
 
     /// Only Ethernet has tags.

@@ -1,15 +1,18 @@
 //! What protocol a flow speaks: finding out, and feeding its conversation.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::dissect::app::{Conversation, Expectation, Label, Over, PROTOCOLS, Probe, Protocol, Segment, Step};
+use crate::dissect::app::{
+    Conversation, Direction, Expectation, HostFrom, Label, Output, Over, PROTOCOLS, Probe, Protocol, Segment, Step,
+    is_stun,
+};
+use crate::names::{Lookup, Names};
 use crate::time::Timestamp;
 
-use crate::dissect::app::Output;
-
-/// Payloads of an unknown flow that are probed before it stays unknown.
-const TRIES: u8 = 8;
+/// Payloads of an unknown flow that are probed before it stays unknown: more than the end of a DTLS handshake takes, for
+/// media follow it.
+const TRIES: u8 = 24;
 /// Announced endpoints kept at most; beyond it an announcement is refused and counted.
 const MAX_EXPECTATIONS: usize = 4_096;
 
@@ -22,6 +25,8 @@ pub struct Application {
     /// Protocols that turned out not to be it: a bit each, by place in [`PROTOCOLS`].
     rejected: u64,
     tries: u8,
+    /// STUN shares its flow with what it opened the way for (RFC 7983): its messages stay its own.
+    aside: Option<Box<dyn Conversation>>,
     /// The announcements this flow has been checked against.
     generation: u32,
 }
@@ -46,6 +51,8 @@ impl std::fmt::Debug for Application {
 pub struct Surroundings {
     /// Where conversations speak; drained by the shard.
     pub output: Output,
+    /// The names that consoles know servers by.
+    pub names: Names,
     expected: HashMap<SocketAddr, Expectation>,
     generation: u32,
     /// Announcements refused because there were too many.
@@ -53,8 +60,12 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Takes over the announcements that conversations have made.
-    pub fn settle(&mut self) {
+    /// Takes over the names and announcements that conversations have made. Returns whether there are events to make
+    /// records of.
+    pub fn settle(&mut self, now: Timestamp) -> bool {
+        for resolved in self.output.names.drain(..) {
+            self.names.learn(&resolved, now);
+        }
         for expectation in self.output.expectations.drain(..) {
             if self.expected.len() >= MAX_EXPECTATIONS && !self.expected.contains_key(&expectation.endpoint) {
                 self.refused += 1;
@@ -63,6 +74,7 @@ impl Surroundings {
             self.expected.insert(expectation.endpoint, expectation);
             self.generation = self.generation.wrapping_add(1);
         }
+        !self.output.events.is_empty()
     }
 
     fn expectation(&self, segment: &Segment<'_>) -> Option<&Expectation> {
@@ -80,9 +92,21 @@ impl Application {
         }
     }
 
+    /// Names the server by what the client was told before the flow began, where that is unambiguous.
+    pub fn name_by_dns(&mut self, client: IpAddr, server: IpAddr, now: Timestamp, names: &Names) {
+        match names.lookup(client, server, now) {
+            Lookup::Unknown => {}
+            Lookup::Named(name) => {
+                self.label.host = Some(name.clone());
+                self.label.host_from = Some(HostFrom::Dns);
+            }
+            Lookup::Ambiguous(candidates) => self.label.host_candidates = candidates.iter().cloned().collect(),
+        }
+    }
+
     /// Whether its payloads are still of interest.
     pub fn is_open(&self) -> bool {
-        !matches!(self.state, State::Closed(_))
+        !matches!(self.state, State::Closed(_)) || self.aside.is_some()
     }
 
     /// Reads a payload; the number of bytes that need not be offered again.
@@ -91,16 +115,22 @@ impl Application {
             self.generation = around.generation;
             self.heed(segment, around);
         }
+        if self.aside.is_some() && is_stun(segment.bytes) {
+            self.read_aside(segment, around);
+            return segment.bytes.len();
+        }
         // Each turn of the loop rules out one more protocol, so it ends.
         loop {
             if matches!(self.state, State::Unknown) {
                 self.probe(segment);
             }
-            let State::Open(protocol, conversation) = &mut self.state else { return segment.bytes.len() };
-            std::mem::swap(&mut self.label, &mut around.output.label);
-            let step = conversation.read(segment, &mut around.output);
-            std::mem::swap(&mut self.label, &mut around.output.label);
+            let State::Open(protocol, conversation) = &mut self.state else {
+                // A stream's first message may need more bytes to be known.
+                let undecided = segment.stream && matches!(self.state, State::Unknown);
+                return if undecided { 0 } else { segment.bytes.len() };
+            };
             let protocol = *protocol;
+            let step = speak(&mut self.label, around, |out| conversation.read(segment, out));
             match step {
                 Step::Consumed(count) => return count.min(segment.bytes.len()),
                 Step::Done => self.state = State::Closed(Some(protocol)),
@@ -109,12 +139,30 @@ impl Application {
         }
     }
 
+    /// Hears that bytes of a stream are lost.
+    pub fn gap(&mut self, direction: Direction, length: u32, around: &mut Surroundings) {
+        let State::Open(protocol, conversation) = &mut self.state else { return };
+        let protocol = *protocol;
+        match speak(&mut self.label, around, |out| conversation.gap(direction, length, out)) {
+            Step::Consumed(_) => {}
+            Step::Done => self.state = State::Closed(Some(protocol)),
+            Step::Reject => self.rule_out(protocol),
+        }
+    }
+
+    fn read_aside(&mut self, segment: &Segment<'_>, around: &mut Surroundings) {
+        let Some(conversation) = &mut self.aside else { return };
+        speak(&mut self.label, around, |out| conversation.read(segment, out));
+    }
+
     /// The flow has ended: its conversation says what is left to say.
     pub fn end(&mut self, time: Timestamp, around: &mut Surroundings) {
-        if let State::Open(_, conversation) = &mut self.state {
-            std::mem::swap(&mut self.label, &mut around.output.label);
-            conversation.end(time, &mut around.output);
-            std::mem::swap(&mut self.label, &mut around.output.label);
+        let open = match &mut self.state {
+            State::Open(_, conversation) => Some(conversation),
+            State::Unknown | State::Closed(_) => None,
+        };
+        for conversation in open.into_iter().chain(&mut self.aside) {
+            speak(&mut self.label, around, |out| conversation.end(time, out));
         }
     }
 
@@ -144,9 +192,21 @@ impl Application {
     fn rule_out(&mut self, protocol: &'static Protocol) {
         let place = PROTOCOLS.iter().position(|known| std::ptr::eq(*known, protocol)).unwrap_or(0);
         self.rejected |= 1 << place;
-        self.state = State::Unknown;
         self.tries = 0;
+        if let State::Open(_, conversation) = std::mem::take(&mut self.state)
+            && protocol.name == "stun"
+        {
+            self.aside = Some(conversation);
+        }
     }
+}
+
+/// Lets a conversation speak of its flow: the flow's label is the output's for as long.
+fn speak<T>(label: &mut Label, around: &mut Surroundings, say: impl FnOnce(&mut Output) -> T) -> T {
+    std::mem::swap(label, &mut around.output.label);
+    let said = say(&mut around.output);
+    std::mem::swap(label, &mut around.output.label);
+    said
 }
 
 /// One bit a protocol.

@@ -1,7 +1,8 @@
 //! What a TCP connection shows of itself: its handshake, its end, and what was sent twice.
 
 use crate::dissect::app::Direction;
-use crate::dissect::{Tcp, TcpFlags};
+use crate::dissect::{Packet, Tcp, TcpFlags};
+use crate::reassembly::stream::{Arrival, Delivery, Segment, Stream, Streams, Take};
 use crate::time::Timestamp;
 
 /// The course of one connection.
@@ -14,30 +15,47 @@ pub struct Connection {
     /// From SYN to the ACK that completes the handshake, in nanoseconds.
     pub rtt_nanos: Option<i64>,
     syn: Option<Timestamp>,
-    /// The sequence number after the last byte seen, per direction.
-    next: [Option<u32>; 2],
+    /// What each side has sent, in order.
+    streams: [Stream; 2],
 }
 
 impl Connection {
-    pub(super) fn observe(&mut self, direction: Direction, segment: &Tcp<'_>, payload: u32, time: Timestamp) {
+    pub(super) fn observe(&mut self, direction: Direction, segment: &Tcp<'_>, time: Timestamp) {
         self.handshake(direction, segment, time);
         self.flags[direction.index()].0 |= segment.flags.0;
-        let next = &mut self.next[direction.index()];
-        let end = segment
-            .sequence
-            .wrapping_add(payload)
-            .wrapping_add(u32::from(segment.flags.syn()))
-            .wrapping_add(u32::from(segment.flags.fin()));
-        match *next {
-            // The distance is signed: sequence numbers wrap (RFC 9293 section 3.4).
-            Some(expected) if end.wrapping_sub(expected).cast_signed() <= 0 => {
-                // One byte before the expected one is a keep-alive, which asks and does not repeat.
-                let keep_alive = payload <= 1 && segment.sequence == expected.wrapping_sub(1);
-                if payload > 0 && !keep_alive {
-                    self.retransmissions = self.retransmissions.saturating_add(1);
-                }
-            }
-            _ => *next = Some(end),
+    }
+
+    /// Puts a packet's payload in its place in the stream; `consume` gets what that makes available in either
+    /// direction.
+    pub fn push(
+        &mut self,
+        direction: Direction,
+        header: &Tcp<'_>,
+        packet: &Packet<'_>,
+        streams: &mut Streams,
+        mut consume: impl FnMut(Direction, Delivery<'_>) -> Take,
+    ) {
+        let other = direction.reversed();
+        if header.flags.ack() {
+            let acknowledged = &mut self.streams[other.index()];
+            acknowledged.acknowledge(header.acknowledgement, streams, |delivery| consume(other, delivery));
+        }
+        let segment = Segment {
+            sequence: header.sequence,
+            syn: header.flags.syn(),
+            fin: header.flags.fin(),
+            bytes: packet.payload,
+            length: packet.payload_length,
+        };
+        let stream = &mut self.streams[direction.index()];
+        let arrival = stream.push(&segment, streams, |delivery| consume(direction, delivery));
+        self.retransmissions += u32::from(arrival == Arrival::Retransmission);
+    }
+
+    /// The connection has ended: what waits beyond holes is delivered.
+    pub fn finish(&mut self, streams: &mut Streams, mut consume: impl FnMut(Direction, Delivery<'_>) -> Take) {
+        for direction in [Direction::Out, Direction::In] {
+            self.streams[direction.index()].finish(streams, |delivery| consume(direction, delivery));
         }
     }
 

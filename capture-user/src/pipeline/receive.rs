@@ -160,6 +160,7 @@ impl<'a, S: Source> Intake<'a, S> {
             let tally = self.source.tally();
             self.control.publish_tally(&mut self.tally, tally);
             self.control.publish_work(&mut self.work);
+            self.control.set_present(self.source.now());
         }
     }
 }
@@ -172,14 +173,13 @@ pub(super) fn to_completion<'a, S: Source>(
     control: &'a Control,
 ) -> (Result<(), Error>, Desk<'a>) {
     let view = source.view();
-    let live = source.is_live();
     let mut intake = Intake::new(source, config, control);
     let watch = Stopwatch::default();
     let mut tokens = Vec::with_capacity(BURST);
     let outcome = loop {
         match intake.take(&mut tokens) {
             Ok(Burst::Frames) => desk.process(&view, &tokens, Arrival::now(&watch)),
-            Ok(Burst::Nothing) => desk.rest(live),
+            Ok(Burst::Nothing) => desk.rest(),
             Ok(Burst::End) => break Ok(()),
             Err(error) => {
                 desk.process(&view, &tokens, Arrival::now(&watch));

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 const RECORDS: usize = 256;
 
 /// A worker's loop: batches come, are worked through, and go home.
-pub(super) fn work<'a, S: Source>(batches: &Receiver<Box<Batch<S>>>, live: bool, mut desk: Desk<'a>) -> Desk<'a> {
+pub(super) fn work<'a, S: Source>(batches: &Receiver<Box<Batch<S>>>, mut desk: Desk<'a>) -> Desk<'a> {
     loop {
         match batches.recv_timeout(PUBLISH) {
             Ok(batch) => {
@@ -26,7 +26,7 @@ pub(super) fn work<'a, S: Source>(batches: &Receiver<Box<Batch<S>>>, live: bool,
                 // The receive thread is there until its last batch is home, and there is room for all.
                 let _ = home.send(batch);
             }
-            Err(RecvTimeoutError::Timeout) => desk.rest(live),
+            Err(RecvTimeoutError::Timeout) => desk.rest(),
             Err(RecvTimeoutError::Disconnected) => return desk,
         }
     }
@@ -49,7 +49,7 @@ pub(super) struct Desk<'a> {
 impl<'a> Desk<'a> {
     pub(super) fn new(config: &Config, outlet: &'a Outlet, control: &'a Control) -> Self {
         Self {
-            shard: Shard::new(config.shard),
+            shard: Shard::new(&config.shard),
             outlet,
             control,
             watch: Stopwatch::default(),
@@ -94,10 +94,10 @@ impl<'a> Desk<'a> {
     }
 
     /// Nothing came for a while. Live, time goes on all the same; in a file it does not.
-    pub(super) fn rest(&mut self, live: bool) {
-        if live {
-            self.shard.advance(Timestamp::now());
-            self.outlet.send(&mut self.shard.records);
+    pub(super) fn rest(&mut self) {
+        if let Some(now) = self.control.present() {
+            self.shard.advance(now);
+            self.outlet.send(self.shard.records());
         }
         self.keep_house();
     }
@@ -112,8 +112,8 @@ impl<'a> Desk<'a> {
             frames.flush();
             self.shard.work.write_drops += frames.take_dropped();
         }
-        if due || self.shard.records.len() >= RECORDS {
-            self.outlet.send(&mut self.shard.records);
+        if due || self.shard.records().len() >= RECORDS {
+            self.outlet.send(self.shard.records());
         }
     }
 
@@ -124,7 +124,8 @@ impl<'a> Desk<'a> {
             frames.flush();
             self.shard.work.write_drops += frames.take_dropped();
         }
-        self.outlet.send(&mut self.shard.records);
+        self.outlet.send(self.shard.records());
         self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
+        self.control.publish_names(self.shard.names());
     }
 }

@@ -36,6 +36,9 @@ pub struct FlowFacts {
     /// Where that name was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_from: Option<HostFrom>,
+    /// Names of the server's address, where there are several and nothing tells which is meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub host_candidates: Vec<Arc<str>>,
     /// From SYN to the ACK that completes the handshake, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
@@ -92,6 +95,7 @@ impl Record {
             app: label.app,
             host: label.host.clone(),
             host_from: label.host_from,
+            host_candidates: label.host_candidates.clone(),
             rtt_ms: tcp.and_then(|tcp| tcp.rtt_nanos).map(|nanos| nanos as f64 / 1e6),
             retransmissions: tcp.map(|tcp| tcp.retransmissions),
             flags: flow.tcp_flags().map(letters),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use capture_user::source::xdp::program::Program;
+use capture_user::source::xdp::program::{Program, Statistics};
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -48,9 +48,10 @@ fn rights() -> Finding {
 }
 
 fn program() -> Finding {
-    match Program::load(false).and_then(|program| program.size()) {
-        Ok((instructions, bytes)) => {
-            Finding::good("XDP program", format!("loads: {instructions} instructions, {bytes} bytes of machine code"))
+    match Program::load(false).and_then(|program| program.statistics()) {
+        Ok(Statistics { instructions, machine_code, .. }) => {
+            let found = format!("loads: {instructions} instructions, {machine_code} bytes of machine code");
+            Finding::good("XDP program", found)
         }
         Err(error) => {
             Finding::bad("XDP program", error.to_string(), "see the lines above; without XDP: --backend af-packet")

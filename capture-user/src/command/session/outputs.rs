@@ -1,7 +1,9 @@
 //! What a run writes: records to sinks, frames to capture files.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 
@@ -176,11 +178,12 @@ impl<'scope> FrameFile<'scope> {
         self.filler.clone()
     }
 
-    /// Completes the file. Returns whether it could not take all because it was full.
+    /// Completes the file: the names of addresses, the account of the interface. Returns whether it could not take all
+    /// because it was full.
     ///
     /// # Errors
     /// What else went wrong with it.
-    pub fn finish(self, ledger: &mut Ledger) -> anyhow::Result<bool> {
+    pub fn finish(self, ledger: &mut Ledger, names: &BTreeMap<IpAddr, Arc<str>>) -> anyhow::Result<bool> {
         drop(self.filler);
         let (mut writer, drained) = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         ledger.write_drops += drained.left_out;
@@ -191,7 +194,11 @@ impl<'scope> FrameFile<'scope> {
         match drained.ending {
             Some(Ending::Failed(pcapng::Error::Full { .. })) => Ok(true),
             Some(Ending::Failed(error)) => Err(error.into()),
-            Some(Ending::Limit) | None => Ok(writer.finish().map(|_| false)?),
+            Some(Ending::Limit) => Ok(writer.finish().map(|_| false)?),
+            None => {
+                writer.write_names(names.iter().map(|(address, name)| (*address, &**name)))?;
+                Ok(writer.finish().map(|_| false)?)
+            }
         }
     }
 }

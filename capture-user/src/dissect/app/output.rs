@@ -43,6 +43,9 @@ pub struct Label {
     pub host: Option<Arc<str>>,
     /// Where that name was read.
     pub host_from: Option<HostFrom>,
+    /// Where name servers gave several names for the server's address and nothing else names it: all of them, the one
+    /// asked for last first.
+    pub host_candidates: Vec<Arc<str>>,
 }
 
 /// Where a flow's host name was read, the weakest evidence first.
@@ -102,6 +105,7 @@ impl Output {
         if self.label.host_from.is_none_or(|known| known <= from) && !name.is_empty() {
             self.label.host = Some(name.into());
             self.label.host_from = Some(from);
+            self.label.host_candidates.clear();
         }
     }
 

@@ -23,7 +23,7 @@ impl<'a> Parser<'a> {
             "greater" => self.at_least(),
             "len" => self.length(),
             "vlan" => self.vlan(),
-            "broadcast" | "multicast" => self.to_all(None, token),
+            "broadcast" | "multicast" => self.group_address(None, token),
             word => {
                 if let Some(protocol) = Protocol::from_word(word) {
                     return self.of_protocol((protocol, token));
@@ -44,7 +44,7 @@ impl<'a> Parser<'a> {
             "src" | "dst" => self.qualified(Some(protocol)),
             "broadcast" | "multicast" => {
                 self.next += 1;
-                self.to_all(Some(protocol), following)
+                self.group_address(Some(protocol), following)
             }
             word if Kind::from_word(word).is_some() => self.qualified(Some(protocol)),
             _ => self.abbreviation(protocol),
@@ -171,7 +171,7 @@ impl<'a> Parser<'a> {
         Ok(None)
     }
 
-    fn to_all(
+    fn group_address(
         &mut self,
         protocol: Option<(Protocol, Token<'a>)>,
         word: Token<'a>,

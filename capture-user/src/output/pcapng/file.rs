@@ -22,7 +22,8 @@ impl Output {
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             Ok(metadata) if !metadata.is_file() => File::options().write(true).open(path).map(Self::Direct),
-            _ => Self::temporary(path),
+            // Beside the file itself, should the path be a link to it.
+            _ => Self::temporary(&resolved(path)),
         }
     }
 
@@ -80,9 +81,8 @@ impl Output {
     pub(super) fn finish(self, path: &Path) -> io::Result<()> {
         match self {
             Self::Temporary(file) => {
-                let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
                 // Should renaming fail, the packets stay under the temporary name.
-                file.persist(&target).map(drop).map_err(|failed| {
+                file.persist(resolved(path)).map(drop).map_err(|failed| {
                     let _ = failed.file.keep();
                     failed.error
                 })
@@ -90,6 +90,11 @@ impl Output {
             Self::Direct(_) => Ok(()),
         }
     }
+}
+
+/// The file that a link leads to; the path itself if there is none yet.
+fn resolved(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn split(path: &Path) -> io::Result<(&Path, &std::ffi::OsStr)> {

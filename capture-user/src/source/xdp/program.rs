@@ -7,7 +7,7 @@ mod attach;
 mod error;
 mod tables;
 
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
@@ -78,6 +78,19 @@ pub struct Tested {
     pub data: Vec<u8>,
     /// Mean time of one run.
     pub duration: std::time::Duration,
+}
+
+/// What the kernel says of the loaded program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// Instructions after the verifier removed what cannot be reached.
+    pub instructions: u32,
+    /// Bytes of machine code.
+    pub machine_code: u32,
+    /// Runs while [`Program::time_runs`] was on.
+    pub runs: u64,
+    /// How long those took together.
+    pub run_time: std::time::Duration,
 }
 
 impl Program {
@@ -209,14 +222,27 @@ impl Program {
         }
     }
 
-    /// Instructions, after the verifier's pruning, and bytes of machine code, in the loaded program.
+    /// How large the program is and what its runs took.
     ///
     /// # Errors
     /// Where the kernel does not say.
-    pub fn size(&self) -> Result<(u32, u32), Error> {
+    pub fn statistics(&self) -> Result<Statistics, Error> {
         let program = self.ebpf.program(NAME).ok_or(Error::Object("the program is missing"))?;
         let info = program.info().map_err(|error| Error::load(&error))?;
-        Ok((info.size_translated().unwrap_or(0) / 8, info.size_jitted()))
+        Ok(Statistics {
+            instructions: info.size_translated().unwrap_or(0) / 8,
+            machine_code: info.size_jitted(),
+            runs: info.run_count(),
+            run_time: info.run_time(),
+        })
+    }
+
+    /// Lets the kernel time all runs of BPF programs, until what this gives is dropped.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn time_runs() -> Result<OwnedFd, Error> {
+        aya::sys::enable_stats(aya::sys::Stats::RunTime).map_err(|error| Error::load(&error))
     }
 
     /// Runs the program `repeat` times on one frame, without any interface (BPF_PROG_TEST_RUN).

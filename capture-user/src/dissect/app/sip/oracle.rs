@@ -95,7 +95,7 @@ struct One {
 }
 
 fn collect(around: &mut Surroundings, told: &mut Vec<(String, Value)>) {
-    around.settle();
+    around.settle(Timestamp::default());
     let json = |event: &Event| serde_json::to_value(&*event.facts).expect("facts serialise");
     told.extend(around.output.events.drain(..).map(|event| (event.kind.to_owned(), json(&event))));
 }

@@ -109,10 +109,13 @@ fn a_file_has_its_name_when_it_is_complete() {
 #[test]
 fn a_link_stays_a_link() {
     let directory = tempfile::tempdir().unwrap();
-    let [link, target] = ["link", "target"].map(|name| directory.path().join(name));
+    let [link, target] = ["link", "elsewhere/target"].map(|name| directory.path().join(name));
+    std::fs::create_dir(directory.path().join("elsewhere")).unwrap();
     std::fs::write(&target, "").unwrap();
     std::os::unix::fs::symlink(&target, &link).unwrap();
-    Writer::create(to(&link)).unwrap().finish().unwrap();
+    let writer = Writer::create(to(&link)).unwrap();
+    assert_eq!(names(directory.path()), ["elsewhere", "link"], "the temporary file is beside the other");
+    writer.finish().unwrap();
     assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(read(&target).0.is_empty());
 }

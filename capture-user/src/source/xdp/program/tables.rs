@@ -82,12 +82,16 @@ impl Tables {
 
     pub(super) fn set_filter(&mut self, filter: &ConsoleFilter) -> Result<(), Error> {
         let prefixes: StdHashMap<Prefix, u32> = filter.prefixes().collect();
-        for &key in filter.macs().difference(&self.macs) {
-            self.macs_map.insert(key, 1, 0).map_err(|error| Error::map("MACS", &error))?;
+        for &key in filter.macs() {
+            if !self.macs.contains(&key) {
+                self.macs_map.insert(key, 1, 0).map_err(|error| Error::map("MACS", &error))?;
+                self.macs.insert(key);
+            }
         }
         for (&prefix, &bits) in &prefixes {
             if self.prefixes.get(&prefix) != Some(&bits) {
                 self.insert_prefix(prefix, bits)?;
+                self.prefixes.insert(prefix, bits);
             }
         }
         for (index, (&new, old)) in (0..).zip(filter.ports().iter().zip(&mut self.ports)) {
@@ -98,14 +102,12 @@ impl Tables {
         }
         self.config = *capture_common::steer::Policy::config(filter);
         self.write_config()?;
-        for key in self.macs.difference(filter.macs()) {
-            self.macs_map.remove(key).map_err(|error| Error::map("MACS", &error))?;
+        for key in self.macs.extract_if(|key| !filter.macs().contains(key)) {
+            self.macs_map.remove(&key).map_err(|error| Error::map("MACS", &error))?;
         }
-        for &prefix in self.prefixes.keys().filter(|prefix| !prefixes.contains_key(prefix)) {
+        for (prefix, _) in self.prefixes.extract_if(|prefix, _| !prefixes.contains_key(prefix)) {
             remove_prefix(&mut self.v4_map, &mut self.v6_map, prefix)?;
         }
-        self.macs.clone_from(filter.macs());
-        self.prefixes = prefixes;
         Ok(())
     }
 

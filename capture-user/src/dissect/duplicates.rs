@@ -1,0 +1,366 @@
+//! Frames that a mirror delivers twice.
+//!
+//! A switch that mirrors two ports, or both directions of one, sends a copy of a frame for each place where the frame
+//! passes: the same packet arrives twice within microseconds, a few milliseconds when the mirror port is busy. The
+//! copies may differ in VLAN tags, MAC addresses, TTL and header checksum where they were routed between those places,
+//! and in padding. What they share is the IP packet behind that, and a digest of it is what is remembered here.
+//!
+//! The danger is in the other mistake: to take for a copy what was sent, or delivered by the network, twice. Games
+//! send the same bytes again, though not within 7 ms; RTP statistics must see the duplicates that a network makes. So
+//! equal bytes alone are no evidence:
+//!
+//! - A mirror doubles *everything* between two hosts. A match counts only while at least a quarter of the packets from
+//!   that host to that host were matched. Networks duplicate far less; a host's first packets settle it early.
+//! - A match must be the same packet, not an equal one: it has an IPv4 identification other than zero, or is a TCP
+//!   segment with a sequence number used up, or the copies differ as only forwarding makes them differ (TTL, MAC
+//!   addresses, VLAN). Without any of that (most UDP in IPv6, and in IPv4 with the identification left at zero) it
+//!   counts where other packets have shown that everything is doubled, or nearly all of at least eight were.
+//!
+//! What this costs: the first copies of a pair that sends in bursts of more than four, or only packets that are hard
+//! to tell apart, pass as packets; of a network that duplicates more than a quarter, the duplicates are not seen.
+//! Tools that compare nothing but bytes use windows of up to 50 ms. Three suffice for a mirror and stay under half of
+//! what separates a game's equal packets.
+
+use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hashbrown::DefaultHashBuilder;
+
+use super::{Fragment, Ip, Mac, Packet, Transport};
+use crate::source::Frame;
+
+/// How far apart copies may be, unless told otherwise.
+pub(super) const WINDOW: Duration = Duration::from_millis(3);
+
+/// Sets of four digests: enough for some 300,000 packets a second in the default window.
+const SETS: usize = 1024;
+const WAYS: usize = 4;
+/// Pairs of hosts whose share of copies is known at a time.
+const PAIRS: usize = 512;
+/// Bytes of payload that the digest covers, from its start and from its end.
+const HEAD: usize = 64;
+const TAIL: usize = 16;
+/// The lower bits of a mark tell how the packet came, the others are its digest.
+const ROUTE_BITS: u64 = 0xffff;
+
+/// The packets of the last few milliseconds, by digest. 70 KiB, fixed.
+#[derive(Debug)]
+pub struct Duplicates {
+    /// Nanoseconds.
+    window: u64,
+    seen: Vec<[Seen; WAYS]>,
+    pairs: Vec<Pair>,
+    /// Which of a set's four is replaced next.
+    turn: usize,
+    hashing: DefaultHashBuilder,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    mark: u64,
+    time: i64,
+}
+
+/// What is known of the packets from one host to another.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pair {
+    hash: u32,
+    originals: u8,
+    copies: u8,
+    /// Whether everything was seen to be doubled.
+    doubled: bool,
+}
+
+impl Duplicates {
+    /// Looks for copies at most `window` apart; a window of zero finds none.
+    pub fn new(window: Duration) -> Self {
+        let on = !window.is_zero();
+        Self {
+            window: u64::try_from(window.as_nanos()).unwrap_or(u64::MAX),
+            seen: vec![Default::default(); if on { SETS } else { 0 }],
+            pairs: vec![Pair::default(); if on { PAIRS } else { 0 }],
+            turn: 0,
+            hashing: DefaultHashBuilder::default(),
+        }
+    }
+
+    /// Whether `packet`, dissected from `frame` but not yet defragmented, was here a moment ago. Only IP packets are
+    /// looked at.
+    pub fn is_duplicate(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
+        match &packet.ip {
+            Some(ip) if self.window > 0 => self.is_known(ip, packet, frame),
+            _ => false,
+        }
+    }
+
+    fn is_known(&mut self, ip: &Ip, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
+        let mut hasher = self.hashing.build_hasher();
+        write_addresses(&mut hasher, ip);
+        let pair_hash = hasher.finish();
+        write_packet(&mut hasher, ip, packet);
+        let digest = hasher.finish();
+        let mark = digest & !ROUTE_BITS | route(packet, ip);
+        let time = frame.time.as_nanos();
+        // The set is chosen by bits that the mark does not keep.
+        let (Some(set), Some(pair)) =
+            (self.seen.get_mut(digest as usize % SETS), self.pairs.get_mut(pair_hash as usize % PAIRS))
+        else {
+            return false;
+        };
+        pair.claim((pair_hash >> 32) as u32);
+        let is_near = |seen: &Seen| time.abs_diff(seen.time) <= self.window;
+        let earlier = set.iter().find(|seen| (seen.mark ^ mark) & !ROUTE_BITS == 0 && is_near(seen));
+        match earlier {
+            Some(seen) => pair.copy(seen.mark != mark || is_unique(packet, ip)),
+            None => {
+                pair.original();
+                set[self.turn % WAYS] = Seen { mark, time };
+                self.turn = self.turn.wrapping_add(1);
+                false
+            }
+        }
+    }
+}
+
+impl Pair {
+    /// Begins anew when another pair had this place.
+    fn claim(&mut self, hash: u32) {
+        if self.hash != hash {
+            *self = Self { hash, ..Self::default() };
+        }
+    }
+
+    fn original(&mut self) {
+        self.originals += 1;
+        self.age();
+    }
+
+    /// Counts a match, and says whether it is a mirror's copy. `certain`: it is the same packet beyond doubt.
+    fn copy(&mut self, certain: bool) -> bool {
+        self.copies += 1;
+        let (copies, originals) = (u32::from(self.copies), u32::from(self.originals));
+        let frequent = copies * 4 >= originals;
+        self.doubled = frequent && (self.doubled || certain || copies >= 8 && copies * 4 >= originals * 3);
+        self.age();
+        frequent && self.doubled
+    }
+
+    /// What is long past counts less and less.
+    fn age(&mut self) {
+        if self.originals.max(self.copies) >= 128 {
+            self.originals /= 2;
+            self.copies /= 2;
+        }
+    }
+}
+
+/// Whether no second packet like this one is sent within a window.
+fn is_unique(packet: &Packet<'_>, ip: &Ip) -> bool {
+    match &packet.transport {
+        _ if ip.id != 0 => true,
+        Transport::Tcp(tcp) => packet.payload_length > 0 || tcp.flags.syn() || tcp.flags.fin(),
+        _ => ip.fragment.is_some(),
+    }
+}
+
+fn write_addresses(hasher: &mut impl Hasher, ip: &Ip) {
+    match (ip.source, ip.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            hasher.write_u64(u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits()));
+        }
+        (source, destination) => [source, destination].into_iter().for_each(|address| match address {
+            IpAddr::V4(address) => hasher.write_u32(address.to_bits()),
+            IpAddr::V6(address) => hasher.write_u128(address.to_bits()),
+        }),
+    }
+}
+
+/// All that forwarding leaves alone.
+fn write_packet(hasher: &mut impl Hasher, ip: &Ip, packet: &Packet<'_>) {
+    hasher.write_u64(u64::from(ip.length) << 32 | u64::from(ip.id) << 16 | u64::from(ip.protocol));
+    if let Some(Fragment { id, offset, more }) = ip.fragment {
+        hasher.write_u64(u64::from(id) << 32 | u64::from(offset) << 1 | u64::from(more));
+    }
+    match &packet.transport {
+        Transport::Udp(udp) => hasher.write_u32(u32::from(udp.source) << 16 | u32::from(udp.destination)),
+        Transport::Tcp(tcp) => {
+            let ports = u64::from(tcp.source) << 16 | u64::from(tcp.destination);
+            let rest = u64::from(tcp.window) << 8 | u64::from(tcp.flags.0);
+            hasher.write_u64(u64::from(tcp.sequence) << 32 | ports);
+            hasher.write_u64(u64::from(tcp.acknowledgement) << 32 | rest);
+            hasher.write(tcp.options);
+        }
+        Transport::Icmp(icmp) => {
+            let rest = u64::from(u32::from_be_bytes(icmp.rest));
+            hasher.write_u64(rest << 32 | u64::from(icmp.kind) << 8 | u64::from(icmp.code));
+        }
+        Transport::None => {}
+    }
+    let payload = packet.payload;
+    match (payload.first_chunk::<HEAD>(), payload.last_chunk::<TAIL>()) {
+        (Some(head), Some(tail)) => {
+            hasher.write(head);
+            hasher.write(tail);
+        }
+        _ => hasher.write(payload),
+    }
+}
+
+/// What forwarding changes, in a few bits: copies from different places differ here.
+fn route(packet: &Packet<'_>, ip: &Ip) -> u64 {
+    /// 2^64 divided by the golden ratio: spreads what it is multiplied with.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    let mut sum = u64::from(ip.ttl);
+    if let Some((source, destination)) = packet.macs {
+        sum ^= number(source) << 16 ^ number(destination).rotate_left(40);
+    }
+    for vlan in &packet.vlan {
+        sum = sum.rotate_left(12) ^ u64::from(*vlan);
+    }
+    sum.wrapping_mul(SPREAD) >> 48 & ROUTE_BITS
+}
+
+fn number(mac: Mac) -> u64 {
+    let [a, b, c, d, e, f] = mac.0;
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dissect::dissect;
+    use crate::dissect::samples::*;
+
+    const MICROSECOND: i64 = 1_000;
+
+    /// A shard's memory, and which of the frames it was shown it took for copies.
+    struct Mirror(Duplicates);
+
+    impl Mirror {
+        fn new() -> Self {
+            Self(Duplicates::new(WINDOW))
+        }
+
+        fn sees(&mut self, microseconds: i64, bytes: &[u8]) -> bool {
+            let frame = frame_at(microseconds * MICROSECOND, bytes);
+            self.0.is_duplicate(&dissect(&frame), &frame)
+        }
+    }
+
+    fn packet(id: u16, payload: &[u8]) -> Vec<u8> {
+        ethernet(0x0800, &ipv4_piece(17, id, 0x4000, &udp(50_000, 26_503, payload)))
+    }
+
+    #[test]
+    fn a_copy_within_the_window_is_known_from_the_first() {
+        let mut mirror = Mirror::new();
+        assert!(!mirror.sees(0, &packet(1, b"tick")));
+        assert!(mirror.sees(3_000, &packet(1, b"tick")));
+        assert!(mirror.sees(1, &packet(1, b"tick")), "a third copy, out of order");
+        assert!(!mirror.sees(3_001, &packet(1, b"tick")), "outside the window");
+    }
+
+    #[test]
+    fn any_difference_in_the_packet_makes_it_another() {
+        let mut other_end = packet(1, &[7; 300]);
+        *other_end.last_mut().expect("a byte") = 8;
+        let others = [packet(2, &[7; 300]), packet(1, &[8; 300]), packet(1, &[7; 299]), other_end];
+        for other in others {
+            let mut mirror = Mirror::new();
+            mirror.sees(0, &packet(1, &[7; 300]));
+            assert!(!mirror.sees(10, &other));
+        }
+    }
+
+    #[test]
+    fn a_routed_copy_has_other_macs_tags_ttl_and_padding() {
+        let bytes = packet(0, b"tick");
+        let mut routed = bytes.clone();
+        routed[0] ^= 2;
+        routed[22] -= 1;
+        routed[24] ^= 1;
+        routed.extend([0; 8]);
+        let tagged = outer_ethernet(0x8100, &vlan(5, 0x0800, &bytes[14..]));
+        for copy in [routed, tagged] {
+            let mut mirror = Mirror::new();
+            assert!(!mirror.sees(0, &bytes));
+            assert!(mirror.sees(20, &copy));
+        }
+    }
+
+    #[test]
+    fn equal_packets_without_identification_are_not_copies_at_once() {
+        let mut mirror = Mirror::new();
+        let keep_alive = packet(0, b"jaK\0");
+        for time in 0..3 {
+            assert!(!mirror.sees(time, &keep_alive));
+        }
+    }
+
+    #[test]
+    fn where_all_is_doubled_packets_without_identification_are_too() {
+        let mut mirror = Mirror::new();
+        let copies = (0..100_u8).filter(|number| {
+            let bytes = packet(0, &[*number; 40]);
+            let time = i64::from(*number) * 16_000;
+            assert!(!mirror.sees(time, &bytes));
+            mirror.sees(time + 30, &bytes)
+        });
+        assert_eq!(copies.count(), 93, "all but the first seven");
+        let mut mirror = Mirror::new();
+        mirror.sees(0, &packet(1, b"one packet with an identification"));
+        mirror.sees(1, &packet(1, b"one packet with an identification"));
+        mirror.sees(2, &packet(0, b"settles it"));
+        assert!(mirror.sees(3, &packet(0, b"settles it")));
+    }
+
+    #[test]
+    fn what_a_network_duplicates_stays_to_be_counted() {
+        let mut mirror = Mirror::new();
+        let taken = (1..=2_000_u16).filter(|number| {
+            let bytes = packet(*number, &number.to_be_bytes());
+            let time = i64::from(*number) * 20_000;
+            assert!(!mirror.sees(time, &bytes));
+            number % 20 == 0 && mirror.sees(time + 5, &bytes)
+        });
+        assert_eq!(taken.count(), 0);
+    }
+
+    #[test]
+    fn tcp_segments_are_unique_but_bare_acknowledgements_are_not() {
+        let segment = |flags, payload: &[u8]| ethernet(0x86dd, &ipv6(6, &tcp(50_000, 443, 7, flags, payload)));
+        for (bytes, copy) in [(segment(0x18, b"data"), true), (segment(2, b""), true), (segment(0x10, b""), false)] {
+            let mut mirror = Mirror::new();
+            assert!(!mirror.sees(0, &bytes));
+            assert_eq!(mirror.sees(1, &bytes), copy);
+        }
+    }
+
+    #[test]
+    fn the_inner_packet_is_what_is_compared() {
+        let mut mirror = Mirror::new();
+        let session = |id| {
+            let inner = join(&[&[0x10, 0, 0x88, 0xbe, 0, 0, 0, id], &[0x10, 0, 0, 1, 0, 0, 0, 0], &packet(1, b"tick")]);
+            outer_ethernet(0x0800, &ipv4_between([10, 200, 0, 3], [10, 200, 0, 4], 47, u16::from(id), 0, &inner))
+        };
+        assert!(!mirror.sees(0, &session(1)));
+        assert!(mirror.sees(40, &session(2)));
+    }
+
+    #[test]
+    fn a_window_of_zero_finds_nothing() {
+        let mut mirror = Mirror(Duplicates::new(Duration::ZERO));
+        assert!(!mirror.sees(0, &packet(1, b"tick")));
+        assert!(!mirror.sees(0, &packet(1, b"tick")));
+    }
+
+    #[test]
+    fn frames_without_ip_are_never_copies() {
+        let mut mirror = Mirror::new();
+        for _ in 0..20 {
+            assert!(!mirror.sees(0, &ethernet(0x88cc, &[0; 46])));
+        }
+    }
+}
