@@ -5,6 +5,7 @@ use crate::dissect::{Dissector, Packet, Settings, Tcp, Transport, summary};
 use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
+use crate::limits::Reached;
 use crate::names::Names;
 use crate::reassembly::stream::{Delivery, Streams, Take};
 use crate::record::{Record, Subject};
@@ -32,6 +33,8 @@ pub struct Shard {
     packets: bool,
     /// What it has to account for.
     pub work: Work,
+    /// What was given up so far, as last accounted for.
+    reached: Reached,
     swept: Timestamp,
 }
 
@@ -51,6 +54,7 @@ impl Shard {
             },
             packets: config.packets,
             work: Work::default(),
+            reached: Reached::default(),
             swept: Timestamp::from_nanos(i64::MIN),
         }
     }
@@ -90,8 +94,8 @@ impl Shard {
     pub fn finish(&mut self, clock: Timestamp) {
         let Traffic { flows, talk } = &mut self.traffic;
         flows.finish(clock, &mut |flow, reason| talk.report(flow, reason));
-        self.work.flows_evicted += flows.take_evicted();
         talk.timeline.finish(&mut talk.records);
+        self.account();
     }
 
     fn sweep(&mut self, clock: Timestamp) {
@@ -101,8 +105,19 @@ impl Shard {
         self.swept = clock;
         let Traffic { flows, talk } = &mut self.traffic;
         flows.expire(&mut |flow, reason| talk.report(flow, reason));
-        self.work.flows_evicted += flows.take_evicted();
         talk.timeline.advance(clock, &mut talk.records);
+        self.account();
+    }
+
+    /// Takes what was given up since the last time into the account.
+    fn account(&mut self) {
+        let mut reached = Reached::default();
+        self.dissector.account(&mut reached);
+        self.traffic.flows.account(&mut reached);
+        self.traffic.talk.streams.account(&mut reached);
+        self.traffic.talk.around.account(&mut reached);
+        self.work.limits += reached - self.reached;
+        self.reached = reached;
     }
 }
 
@@ -138,7 +153,15 @@ impl Traffic {
             }
             _ => {}
         }
-        flow.application.protocol().map(|protocol| protocol.name)
+        let protocol = flow.application.protocol().map(|protocol| protocol.name);
+        let (change, holder) = (flow.weigh(), flow.holder());
+        if let Some(holder) = holder {
+            flows.relieve(holder, &mut talk.streams);
+        }
+        if change != 0 {
+            flows.charge(change, &mut |flow, reason| talk.report(flow, reason));
+        }
+        protocol
     }
 }
 
@@ -195,7 +218,7 @@ impl Talk {
             }
             application.end(time, &mut self.around);
             self.tell(flow, time);
-            self.timeline.flow_ended(flow, &mut self.records);
+            self.timeline.flow_ended(flow);
         }
         self.records.push(Record::flow(flow, reason));
     }

@@ -38,6 +38,8 @@ use watch::{Interest, Owner, Sides, Slot, Slots, Stage, Voices};
 
 /// Consoles kept at most; beyond it the one longest idle is forgotten.
 const MAX_CONSOLES: usize = 1_024;
+/// Consoles that are asked for room.
+const NEIGHBOURS: usize = 8;
 /// A connection that has received so much carries no result.
 const NO_RESULT: u64 = 1 << 20;
 /// How often runs that may be over are looked for.
@@ -139,7 +141,7 @@ impl Timeline {
             }
             Stage::Run(run, _) => {
                 if run.is_over(sent.time) {
-                    self.stop(flow.watch.slot(), records);
+                    self.stop(flow.watch.slot());
                     return self.packet(flow, direction, packet, time, records);
                 }
                 match run.push(&sent) {
@@ -198,7 +200,7 @@ impl Timeline {
     }
 
     /// A flow has ended.
-    pub fn flow_ended(&mut self, flow: &Flow, records: &mut Vec<Record>) {
+    pub fn flow_ended(&mut self, flow: &Flow) {
         let Some(sides) = Sides::of(flow) else { return };
         if let Some(console) = self.consoles.get_mut(&sides.owner) {
             console.last = console.last.max(flow.end.as_nanos());
@@ -206,7 +208,7 @@ impl Timeline {
         if self.slots.find(&flow.watch).is_none() {
             return;
         }
-        self.stop(flow.watch.slot(), records);
+        self.stop(flow.watch.slot());
         self.release(flow.watch.slot());
     }
 
@@ -217,7 +219,7 @@ impl Timeline {
             self.swept = now;
             for slot in self.running.clone() {
                 if self.slots.run(slot).is_some_and(|run| run.is_over(now)) {
-                    self.stop(slot, records);
+                    self.stop(slot);
                 }
             }
         }
@@ -229,7 +231,7 @@ impl Timeline {
     /// Nothing will come any more, and every flow has ended.
     pub fn finish(&mut self, records: &mut Vec<Record>) {
         for slot in self.running.clone() {
-            self.stop(slot, records);
+            self.stop(slot);
         }
         self.tell(i64::MAX, records);
         for (owner, console) in &self.consoles {
@@ -280,7 +282,8 @@ impl Timeline {
 
     /// A run is believed: it begins a match, or joins the one that runs.
     fn join(&mut self, index: u32, records: &mut Vec<Record>) {
-        let Some((owner, Stage::Run(run, joined))) = self.slots.get_mut(index).map(|slot| (slot.sides.owner, &slot.stage))
+        let Some((owner, Stage::Run(run, joined))) =
+            self.slots.get_mut(index).map(|slot| (slot.sides.owner, &slot.stage))
         else {
             return;
         };
@@ -298,7 +301,7 @@ impl Timeline {
             return;
         }
         for slot in live {
-            self.stop(slot, records);
+            self.stop(slot);
         }
         let console = console(&mut self.consoles, owner, start);
         console.begin(start, joined, index);
@@ -306,7 +309,7 @@ impl Timeline {
     }
 
     /// A flow carries no match any more, if it did.
-    fn stop(&mut self, index: u32, records: &mut Vec<Record>) {
+    fn stop(&mut self, index: u32) {
         self.running.retain(|running| *running != index);
         let Some(slot) = self.slots.get_mut(index) else { return };
         if !matches!(slot.stage, Stage::Run(..)) {
@@ -324,25 +327,23 @@ impl Timeline {
         }
         if run.is_worth() {
             let leg = Leg { run, local: sides.local, remote: sides.remote, app, subject };
-            let _ = current.legs.try_push(leg);
+            current.legs.push(leg);
         }
         if current.live.is_empty()
             && let Some(due) = console.close()
         {
             self.due = self.due.min(due);
         }
-        let _ = records;
     }
 
     /// Forgets what a slot was for, for its flow turned out to be something else.
     fn discard(&mut self, index: u32) {
-        let nothing = &mut Vec::new();
         if let Some(slot) = self.slots.get_mut(index)
             && let Stage::Run(run, _) = &mut slot.stage
         {
             run.refute();
         }
-        self.stop(index, nothing);
+        self.stop(index);
         self.release(index);
     }
 
@@ -366,7 +367,7 @@ impl Timeline {
                     break;
                 }
                 let over = console.closed.remove(0);
-                let mut voices: Vec<Voice> = console.voices.to_vec();
+                let mut voices: Vec<Voice> = console.voices.clone();
                 voices.extend(self.slots.voices(*owner));
                 Teller { ip: owner.ip(), records }.after(console, over, &voices);
             }
@@ -377,14 +378,18 @@ impl Timeline {
 /// The console of this name, new or known.
 fn console(consoles: &mut BTreeMap<Owner, Console>, owner: Owner, now: i64) -> &mut Console {
     if consoles.len() >= MAX_CONSOLES && !consoles.contains_key(&owner) {
-        let idle = consoles.iter().filter(|(_, console)| !console.awaits_result());
-        if let Some(oldest) = idle.min_by_key(|(_, console)| console.last).map(|(owner, _)| *owner) {
-            consoles.remove(&oldest);
-        } else {
-            consoles.pop_first();
-        }
+        make_room(consoles, owner);
     }
     consoles.entry(owner).or_insert_with(|| Console::new(now))
+}
+
+/// Forgets the one longest idle of the new console's neighbours, if it can be one that does not play.
+fn make_room(consoles: &mut BTreeMap<Owner, Console>, new: Owner) {
+    let next = consoles.range(new..).chain(consoles.iter()).take(NEIGHBOURS);
+    let idlest = next.min_by_key(|(_, console)| (console.awaits_result(), console.last));
+    if let Some(owner) = idlest.map(|(owner, _)| *owner) {
+        consoles.remove(&owner);
+    }
 }
 
 impl Owner {
@@ -394,4 +399,3 @@ impl Owner {
         }
     }
 }
-

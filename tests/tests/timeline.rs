@@ -1,41 +1,27 @@
 //! What consoles do, on every fixture: phases, matches, ticks and stalls, and silence where there is no match.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use capture_user::latency::{Latency, Stopwatch};
 use capture_user::record::Record;
 use capture_user::shard::{Config, Shard};
+use capture_user::source::policy::ConsoleFilter;
+use capture_user::source::route::route;
 use capture_user::source::{Received, Source, View, pcap};
 use capture_user::time::Timestamp;
 use serde_json::Value;
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
-}
-
-/// Every capture of the fixtures with its truth.
-fn captures() -> Result<Vec<(PathBuf, Value)>> {
-    let mut found = Vec::new();
-    for case in fs::read_dir(fixtures())? {
-        let folder = case?.path();
-        let Ok(text) = fs::read_to_string(folder.join("truth.json")) else { continue };
-        let truth: Value = serde_json::from_str(&text)?;
-        let captures = truth["captures"].as_object().context("captures")?;
-        found.extend(captures.iter().map(|(name, truth)| (folder.join(name), truth.clone())));
-    }
-    found.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Ok(found)
-}
+use tests::fixtures::captures;
+use tests::padtap::{self, of_kind};
 
 /// The `match` and `phase` records of a capture, by so many shards.
 fn told(path: &Path, shards: usize) -> Result<Vec<Value>> {
-    let mut source = pcap::open([path], |_| Some(0))?;
+    let everything = ConsoleFilter::everything();
+    let mut source = pcap::open([path], move |frame| route(frame, &everything))?;
     let view = source.view();
     let (mut tokens, mut scratch) = (Vec::new(), Vec::new());
-    let (mut watch, mut latency) = (Stopwatch::start(), Latency::default());
+    let (mut watch, mut latency) = (Stopwatch::default(), Latency::default());
     let mut all: Vec<Shard> = (0..shards).map(|_| Shard::new(&Config::default())).collect();
     let mut last = Timestamp::from_nanos(i64::MIN);
     while source.receive(64, Duration::ZERO, &mut tokens)? != Received::End {
@@ -51,7 +37,8 @@ fn told(path: &Path, shards: usize) -> Result<Vec<Value>> {
         shard.finish(last);
         records.append(shard.records());
     }
-    let mut told: Vec<Value> = records.iter().filter(|record| ["match", "phase"].contains(&record.kind)).map(json).collect();
+    let mut told: Vec<Value> =
+        records.iter().filter(|record| ["match", "phase"].contains(&record.kind)).map(json).collect();
     told.sort_by_key(|record| (record["src_ip"].to_string(), record["ts"].to_string(), record["kind"].to_string()));
     Ok(told)
 }
@@ -62,10 +49,6 @@ fn json(record: &Record) -> Value {
     fields["ts"] = record.time.to_string().into();
     fields["src_ip"] = record.subject.src_ip.map(|ip| ip.to_string()).into();
     fields
-}
-
-fn of_kind<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    records.iter().filter(|record| record["kind"] == kind).collect()
 }
 
 /// Seconds within the hour: all of a fixture happens in one.
@@ -81,10 +64,10 @@ fn close(what: &str, told: f64, truth: f64, within: f64) {
 
 #[test]
 fn matches_are_told_as_they_were() -> Result<()> {
-    for (path, truth) in captures()? {
+    for (path, truth) in captures() {
         let name = path.display().to_string();
         let records = told(&path, 1)?;
-        let matches = of_kind(&records, "match");
+        let matches: Vec<_> = of_kind(&records, "match").collect();
         let expected = truth["matches"].as_array().cloned().unwrap_or_default();
         assert_eq!(matches.len(), expected.len(), "{name}: {matches:#?}");
         for (told, truth) in matches.iter().zip(&expected) {
@@ -111,7 +94,12 @@ fn check_match(name: &str, told: &Value, truth: &Value) {
         let hz = number(truth, "tick_hz");
         close(&format!("{name} {way} tick"), number(told, "tick_hz"), hz, 0.02 * hz);
         close(&format!("{name} {way} pps"), number(told, "pps"), number(truth, "pps"), 0.02 * hz);
-        close(&format!("{name} {way} bytes"), number(told, "bytes"), number(truth, "bytes"), 0.01 * number(truth, "bytes"));
+        close(
+            &format!("{name} {way} bytes"),
+            number(told, "bytes"),
+            number(truth, "bytes"),
+            0.01 * number(truth, "bytes"),
+        );
         for (quantile, within) in [("p50", 0.02), ("p99", 0.05), ("max", 0.05)] {
             let of = |from: &Value| from[way]["gap_ms"][quantile].as_f64().expect("a gap");
             close(&format!("{name} {way} {quantile}"), of(told), of(truth), within * of(truth));
@@ -130,7 +118,12 @@ fn check_stalls(name: &str, told: &Value, truth: &Value) {
         assert_eq!(told["direction"], truth["direction"], "{name}");
         close(&format!("{name} stall"), seconds(&told["start"]), seconds(&truth["start"]), 0.2);
         let length = truth["duration_ms"].as_f64().expect("a duration");
-        close(&format!("{name} stall's length"), told["duration_ms"].as_f64().expect("a duration"), length, 0.1 * length);
+        close(
+            &format!("{name} stall's length"),
+            told["duration_ms"].as_f64().expect("a duration"),
+            length,
+            0.1 * length,
+        );
     }
 }
 
@@ -152,12 +145,12 @@ fn numbers(list: &Value) -> Vec<u64> {
 #[test]
 fn phases_follow_one_another() -> Result<()> {
     let mut compared = 0;
-    for (path, truth) in captures()? {
+    for (path, truth) in captures() {
         let Some(expected) = truth["phases"].as_array() else { continue };
         let name = path.display().to_string();
         let (first, last) = (seconds(&truth["start"]), seconds(&truth["end"]));
         let records = told(&path, 1)?;
-        let mut phases = of_kind(&records, "phase");
+        let mut phases: Vec<_> = of_kind(&records, "phase").collect();
         phases.sort_by(|one, other| seconds(&one["start"]).total_cmp(&seconds(&other["start"])));
         // An edge beyond the capture is the capture's; a phase that lies beyond it cannot be told.
         let seen = |phase: &&Value| seconds(&phase["end"]).min(last) - seconds(&phase["start"]).max(first) > 0.3;
@@ -177,11 +170,31 @@ fn phases_follow_one_another() -> Result<()> {
 
 #[test]
 fn the_number_of_workers_changes_nothing() -> Result<()> {
-    for (path, _) in captures()? {
+    for (path, _) in captures() {
         let one = told(&path, 1)?;
         for shards in [2, 4] {
             assert_eq!(told(&path, shards)?, one, "{}", path.display());
         }
     }
     Ok(())
+}
+
+#[test]
+fn the_binary_tells_the_same_with_any_number_of_workers() {
+    for (path, truth) in captures() {
+        let tell = |workers: &str| {
+            let outcome =
+                padtap::run(["read", "--json", "--workers", workers, path.to_str().expect("a path")]).expect(0);
+            let told = |record: &Value| ["match", "phase"].contains(&record["kind"].as_str().unwrap_or_default());
+            let mut records: Vec<String> =
+                outcome.records().iter().filter(|record| told(record)).map(Value::to_string).collect();
+            records.sort();
+            records
+        };
+        let one = tell("1");
+        assert_eq!(one.is_empty(), truth["matches"].as_array().is_none_or(Vec::is_empty), "{}", path.display());
+        for workers in ["0", "4"] {
+            assert_eq!(tell(workers), one, "{} workers {workers}", path.display());
+        }
+    }
 }

@@ -43,13 +43,13 @@ pub(super) struct Console {
     pub begun_before: bool,
     pub online: Option<Online>,
     pub search: Option<Search>,
-    probes: ArrayVec<Probe, MAX_PROBES>,
+    probes: Vec<Probe>,
     pub current: Option<Current>,
-    pub closed: ArrayVec<Match, MAX_CLOSED>,
+    pub closed: Vec<Match>,
     /// When the last match and what followed it were over.
     pub free: Option<i64>,
-    pub voices: ArrayVec<Voice, MAX_VOICES>,
-    uploads: ArrayVec<Upload, MAX_UPLOADS>,
+    pub voices: Vec<Voice>,
+    uploads: Vec<Upload>,
     next_upload: u32,
     signalling: Notes,
     told_lobby: Notes,
@@ -128,8 +128,8 @@ pub(super) struct Current {
     pub search: Option<Search>,
     pub probed: Vec<ProbeFacts>,
     /// Slots of flows that still carry it.
-    pub live: ArrayVec<u32, MAX_LEGS>,
-    pub legs: ArrayVec<Leg, MAX_LEGS>,
+    pub live: Vec<u32>,
+    pub legs: Vec<Leg>,
 }
 
 /// A flow that carried a match.
@@ -149,7 +149,7 @@ pub(super) struct Match {
     pub end: i64,
     pub search: Option<Search>,
     pub probed: Vec<ProbeFacts>,
-    pub legs: ArrayVec<Leg, MAX_LEGS>,
+    pub legs: Vec<Leg>,
 }
 
 impl Console {
@@ -170,7 +170,7 @@ impl Console {
     pub fn probed(&mut self, local: u16, remote: SocketAddr, first: i64, trip: i64, now: i64) {
         let known = self.probes.iter().position(|probe| (probe.local, probe.remote) == (local, remote));
         let place = known.unwrap_or_else(|| {
-            if self.probes.is_full() {
+            if self.probes.len() >= MAX_PROBES {
                 self.probes.remove(0);
             }
             self.probes.push(Probe { local, remote, first, trips: ArrayVec::new() });
@@ -220,7 +220,7 @@ impl Console {
 
     /// A connection began; the number it goes by.
     pub fn upload(&mut self, start: i64, server: IpAddr) -> u32 {
-        if self.uploads.is_full() {
+        if self.uploads.len() >= MAX_UPLOADS {
             self.uploads.remove(0);
         }
         self.next_upload = self.next_upload.wrapping_add(1);
@@ -242,7 +242,7 @@ impl Console {
     /// Whether a flow that began to tick at `start` belongs to the match that runs, given when that match's flows
     /// last ticked.
     pub fn is_shared(&self, start: i64, live_end: Option<i64>) -> bool {
-        self.current.as_ref().is_some_and(|current| !current.live.is_full())
+        self.current.as_ref().is_some_and(|current| current.live.len() + current.legs.len() < MAX_LEGS)
             && live_end.is_some_and(|end| end > start + SHARED)
     }
 
@@ -255,9 +255,7 @@ impl Console {
             self.search = None;
             probed = self.take_probes(search.start - LOBBY_LEAD, start);
         }
-        let mut live = ArrayVec::new();
-        live.push(slot);
-        self.current.insert(Current { start, joined, search, probed, live, legs: ArrayVec::new() })
+        self.current.insert(Current { start, joined, search, probed, live: vec![slot], legs: Vec::new() })
     }
 
     /// The probes of a span, an address once.
@@ -290,7 +288,7 @@ impl Console {
         if self.search.is_some_and(|search| search.start < end - OVERLAP) {
             self.search = None;
         }
-        if self.closed.is_full() {
+        if self.closed.len() >= MAX_CLOSED {
             self.closed.remove(0);
         }
         let Current { search, probed, legs, .. } = current;
@@ -300,7 +298,7 @@ impl Console {
 
     /// Notes a source of media.
     pub fn heard(&mut self, voice: Voice) {
-        if self.voices.is_full() {
+        if self.voices.len() >= MAX_VOICES {
             self.voices.remove(0);
         }
         self.voices.push(voice);

@@ -102,9 +102,11 @@ impl Gaps {
     /// Gaps up to a bound, in buckets, with their number.
     fn up_to(&self, bound: f64) -> impl Iterator<Item = (f64, f64)> {
         let end = (bound as usize).min(BUCKETS);
-        self.counts[..end].iter().enumerate().filter(|(_, count)| **count > 0).map(|(index, count)| {
-            (index as f64 + 0.5, f64::from(*count))
-        })
+        self.counts[..end]
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+            .map(|(index, count)| (index as f64 + 0.5, f64::from(*count)))
     }
 
     /// Median, 99th percentile and maximum in milliseconds.

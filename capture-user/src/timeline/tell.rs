@@ -217,7 +217,10 @@ fn evidence(console: &Console, over: &Match, voices: usize) -> Option<(f64, Vec<
     }
     if let Some(upload) = console.result(over.end) {
         let host = upload.host.as_deref().unwrap_or("a host without a name");
-        speaks(0.1, format!("more was sent than received on a new connection to {host} ({}) at its end", upload.server));
+        speaks(
+            0.1,
+            format!("more was sent than received on a new connection to {host} ({}) at its end", upload.server),
+        );
     }
     Some(((confidence.min(0.99) * 100.0).round() / 100.0, why))
 }

@@ -183,9 +183,8 @@ impl Recent {
         let cadence = self.cadence?;
         let rate = RATES.0..=RATES.1;
         let expected = WINDOW as f64 / cadence.period;
-        let ticks = rate.contains(&cadence.hz())
-            && cadence.regular >= REGULAR
-            && f64::from(self.ticks) >= PRESENT * expected;
+        let ticks =
+            rate.contains(&cadence.hz()) && cadence.regular >= REGULAR && f64::from(self.ticks) >= PRESENT * expected;
         ticks.then_some(cadence.period)
     }
 

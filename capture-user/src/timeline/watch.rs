@@ -269,7 +269,9 @@ pub(super) struct Voices {
 impl Voices {
     /// Takes a packet, which may be RTP (RFC 3550, section 5.1).
     pub fn push(&mut self, payload: &[u8], time: i64) {
-        let Some(([version, kind, _, _, _, _, _, _, a, b, c, d], _)) = payload.split_first_chunk::<12>() else { return };
+        let Some(([version, kind, _, _, _, _, _, _, a, b, c, d], _)) = payload.split_first_chunk::<12>() else {
+            return;
+        };
         // RTCP shares the flow where both sides agreed (RFC 5761, section 4).
         if version >> 6 != 2 || (192..=223).contains(kind) {
             return;
