@@ -217,9 +217,11 @@ impl Timeline {
         let now = now.as_nanos();
         if now.saturating_sub(self.swept).unsigned_abs() >= SWEEP as u64 {
             self.swept = now;
-            for slot in self.running.clone() {
-                if self.slots.run(slot).is_some_and(|run| run.is_over(now)) {
-                    self.stop(slot);
+            let mut place = 0;
+            while let Some(slot) = self.running.get(place).copied() {
+                match self.slots.run(slot) {
+                    Some(run) if !run.is_over(now) => place += 1,
+                    _ => self.stop(slot),
                 }
             }
         }
@@ -230,7 +232,7 @@ impl Timeline {
 
     /// Nothing will come any more, and every flow has ended.
     pub fn finish(&mut self, records: &mut Vec<Record>) {
-        for slot in self.running.clone() {
+        while let Some(slot) = self.running.last().copied() {
             self.stop(slot);
         }
         self.tell(i64::MAX, records);

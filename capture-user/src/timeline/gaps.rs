@@ -27,11 +27,21 @@ pub(super) struct Cadence {
     pub period: f64,
     /// Share of the gaps that are near the period or a small multiple of it.
     pub regular: f64,
+    /// How many gaps it was made of.
+    pub gaps: u64,
 }
+
+/// Share of regular gaps that packets at random hardly ever exceed, however many they are.
+const CHANCE: f64 = 0.55;
 
 impl Cadence {
     pub fn hz(&self) -> f64 {
         1e9 / self.period
+    }
+
+    /// Whether the gaps are more regular than chance makes them; the fewer there are, the more regular they must be.
+    pub fn is_certain(&self, margin: f64) -> bool {
+        self.regular >= CHANCE + margin / (self.gaps as f64).sqrt()
     }
 }
 
@@ -78,7 +88,7 @@ impl Gaps {
             period = time / ticks;
         }
         let near: f64 = self.up_to(4.5 * period).filter(|(gap, _)| is_near(gap / period)).map(|(_, count)| count).sum();
-        Some(Cadence { period: period * WIDTH as f64, regular: near / self.total as f64 })
+        Some(Cadence { period: period * WIDTH as f64, regular: near / self.total as f64, gaps: self.total })
     }
 
     fn most_common(&self) -> Option<f64> {

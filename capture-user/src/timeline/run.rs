@@ -21,11 +21,13 @@ const RESUMED: usize = 3;
 /// The period of a direction that has none: two packets a second are enough for it to go on.
 const NO_PERIOD: f64 = 333e6;
 /// Share of regular gaps below which a direction is said to have no tick.
-const REGULAR: f64 = 0.4;
+const REGULAR: f64 = 0.5;
 /// What sends like two people who talk is believed to be a match after so long without a pause: talkers pause.
 const VOICE_LIMIT: i64 = 20_000_000_000;
 /// The pause of a talker.
 const VOICE_PAUSE: i64 = 300_000_000;
+/// What chance adds to the share of regular gaps, times the root of their number: two deviations and more.
+const MARGIN: f64 = 2.0;
 /// A match is at least this long.
 const SHORTEST: i64 = 5_000_000_000;
 /// Packets this close to the one before belong to the same tick.
@@ -102,9 +104,10 @@ impl Run {
         self.doubt = Some(self.start);
     }
 
-    /// Whether it lasted long enough.
+    /// Whether it lasted long enough, and ticked all along.
     pub fn is_worth(&self) -> bool {
-        self.doubt.is_none() && self.ways.iter().map(|way| way.elapsed).max() >= Some(SHORTEST)
+        let ticked = self.ways.iter().filter_map(Way::cadence).any(|cadence| cadence.is_certain(MARGIN));
+        ticked && self.doubt.is_none() && self.ways.iter().map(|way| way.elapsed).max() >= Some(SHORTEST)
     }
 }
 

@@ -12,8 +12,10 @@ pub(super) const WINDOW: i64 = 4_000_000_000;
 const PERIOD: i64 = 500_000_000;
 /// Rates of ticks that games use, with a margin (10 to 128 Hz).
 const RATES: (f64, f64) = (9.0, 136.0);
-/// Share of gaps near the period from which on a direction ticks; chance gives less than 0.4.
-const REGULAR: f64 = 0.55;
+/// Share of gaps near the period below which a direction does not tick; chance gives 0.4 on average.
+const REGULAR: f64 = 0.5;
+/// What chance adds to it in one of a hundred looks, times the root of the number of gaps.
+const MARGIN: f64 = 1.5;
 /// Share of the ticks expected in the window that must have come.
 const PRESENT: f64 = 0.6;
 /// Packets that the other direction must have sent in the window: two a second.
@@ -178,14 +180,14 @@ impl Recent {
         recent
     }
 
-    /// The period, if this direction ticks, and most of its ticks came.
-    fn ticking(&self) -> Option<f64> {
+    /// Its cadence, if it ticks, and most of its ticks came.
+    fn ticking(&self) -> Option<Cadence> {
         let cadence = self.cadence?;
         let rate = RATES.0..=RATES.1;
         let expected = WINDOW as f64 / cadence.period;
         let ticks =
             rate.contains(&cadence.hz()) && cadence.regular >= REGULAR && f64::from(self.ticks) >= PRESENT * expected;
-        ticks.then_some(cadence.period)
+        ticks.then_some(cadence)
     }
 
     fn is_heavy(&self) -> bool {
@@ -222,10 +224,10 @@ impl Ticker {
         if now - self.begun >= WINDOW && ways.iter().map(|way| way.packets).sum::<u32>() < ANSWERS * 2 {
             return Look::Slow;
         }
-        let Some((leader, period)) = leader(&ways) else {
+        if ways.iter().all(|way| way.ticking().is_none()) {
             self.since = None;
-            return Look::Maybe;
-        };
+        }
+        let Some((leader, period)) = leader(&ways) else { return Look::Maybe };
         let found = first_steady(&self.rings[leader], period);
         let Some(start) = self.since.or(found) else { return Look::Maybe };
         self.since = Some(start);
@@ -248,8 +250,9 @@ impl Ticker {
     }
 }
 
-/// The direction whose ticks tell the beginning best: the one that ticks fastest.
+/// The direction whose ticks tell the beginning best: of those that tick for certain, the fastest.
 fn leader(ways: &[Recent; 2]) -> Option<(usize, f64)> {
-    let ticking = ways.iter().enumerate().filter_map(|(index, way)| Some((index, way.ticking()?)));
+    let certain = |way: &Recent| way.ticking().filter(|cadence| cadence.is_certain(MARGIN));
+    let ticking = ways.iter().enumerate().filter_map(|(index, way)| Some((index, certain(way)?.period)));
     ticking.min_by(|(_, a), (_, b)| a.total_cmp(b))
 }
