@@ -123,7 +123,7 @@ impl Timeline {
                     let console = console(&mut self.consoles, sides.owner, first);
                     console.probed(sides.local.port(), sides.remote, first, trip, sent.time);
                 }
-                Shown::Fast => slot.stage = Stage::Ticker(early.since, early.ticker()),
+                Shown::Fast => self.slots.promote(flow.watch.slot(), sent.time),
             },
             Stage::Ticker(since, ticker) => {
                 if !ticker.push(&sent) {

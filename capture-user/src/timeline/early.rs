@@ -6,8 +6,9 @@ use super::ticks::{Sent, Ticker};
 
 /// Packets remembered, so that a ticker knows how the flow began.
 const KEPT: usize = 8;
-/// So many packets within [`FAST`] are worth a ticker.
-const FAST: i64 = 1_500_000_000;
+/// So many packets within this time are worth a ticker: not in less than 10 ms, which is a burst, and not in more than
+/// 1.5 s.
+const FAST: std::ops::Range<i64> = 10_000_000..1_500_000_000;
 /// A flow that was silent for so long begins anew.
 const ANEW: i64 = 5_000_000_000;
 /// Probes are no longer than this.
@@ -61,7 +62,7 @@ impl Early {
         self.seen += 1;
         let oldest = self.latest[self.seen % KEPT].time;
         let both = self.latest.iter().any(|sent| sent.up) && self.latest.iter().any(|sent| !sent.up);
-        if self.seen >= KEPT && both && (0..FAST).contains(&(sent.time - oldest)) {
+        if self.seen >= KEPT && both && FAST.contains(&(sent.time - oldest)) {
             return Shown::Fast;
         }
         answer.map_or(Shown::Nothing, Shown::Answer)
@@ -110,4 +111,39 @@ pub(super) fn median_ms(trips: &ArrayVec<i64, MAX_TRIPS>) -> f64 {
     let mut sorted = trips.clone();
     sorted.sort_unstable();
     sorted.get(sorted.len() / 2).map_or(0.0, |trip| *trip as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    fn sent(at: i64, up: bool, payload: u32) -> Sent {
+        Sent { time: at * MS, up, bytes: payload + 28, payload }
+    }
+
+    fn answers(packets: &[Sent]) -> Vec<i64> {
+        let mut early = Early::default();
+        let shown = packets.iter().map(|packet| early.push(packet));
+        shown.filter_map(|shown| if let Shown::Answer(trip) = shown { Some(trip / MS) } else { None }).collect()
+    }
+
+    #[test]
+    fn requests_and_answers_of_one_size_are_probes() {
+        let probes =
+            [(0, true, 18), (31, false, 27), (400, true, 18), (433, false, 27), (900, true, 18), (931, false, 28)];
+        assert_eq!(answers(&probes.map(|(at, up, payload)| sent(at, up, payload))), [31, 33]);
+        assert_eq!(answers(&[sent(0, true, 600), sent(20, false, 600)]), [] as [i64; 0], "too long");
+    }
+
+    #[test]
+    fn eight_packets_both_ways_are_fast_unless_they_are_a_burst_or_slow() {
+        let fast = |gap: i64, both: bool| {
+            let mut early = Early::default();
+            (0..9).any(|n| matches!(early.push(&sent(n * gap, !both || n % 2 == 0, 30 + n as u32)), Shown::Fast))
+        };
+        assert!(fast(16, true) && fast(60, true));
+        assert!(!fast(1, true) && !fast(300, true) && !fast(16, false));
+    }
 }

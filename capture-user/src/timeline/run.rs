@@ -258,3 +258,49 @@ impl Way {
         self.gaps.summary(self.longest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    /// A direction of 50 Hz with these silences: when they begin, how long they last, in milliseconds.
+    fn way(silences: &[(i64, i64)], until: i64) -> Way {
+        let mut way = Way::new(Some(Cadence { period: 20e6, regular: 1.0, gaps: 200 }));
+        for at in (0..until).step_by(20) {
+            if !silences.iter().any(|(start, length)| (*start..start + length).contains(&at)) {
+                way.push(at * MS, 1, 100);
+            }
+        }
+        way
+    }
+
+    #[test]
+    fn silences_are_stalls_from_their_last_packet_on() {
+        let way = way(&[(2_000, 400), (5_000, 60), (7_000, 3_000)], 12_000);
+        assert_eq!(way.stalls().collect::<Vec<_>>(), [(1_980 * MS, 420 * MS), (6_980 * MS, 3_020 * MS)]);
+        assert_eq!(way.end, 11_980 * MS);
+    }
+
+    #[test]
+    fn farewells_and_what_is_sent_now_and_then_do_not_count() {
+        let mut way = way(&[], 6_000);
+        for later in [60, 120, 180, 1_200, 2_200, 3_200] {
+            way.push((5_980 + later) * MS, 1, 20);
+        }
+        assert_eq!((way.end, way.packets, way.bytes), (5_980 * MS, 300, 30_000));
+        assert_eq!(way.stalls().count(), 0, "what does not go on has not stalled");
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_makes_no_gap() {
+        let mut way = way(&[], 6_000);
+        for tick in 0..200 {
+            way.push((4_000 + tick * 20) * MS, 1, 100);
+        }
+        assert_eq!((way.packets, way.longest, way.end), (500, 20 * MS, 7_980 * MS));
+        let hz = way.cadence().expect("a cadence").hz();
+        assert!((hz - 50.0).abs() < 0.2, "{hz}");
+    }
+}

@@ -12,8 +12,10 @@ use crate::dissect::app::Direction;
 use crate::flow::{Flow, Protocol};
 use crate::record::Subject;
 
-/// Flows watched at most: with 20 kB of ticks for each, 20 MB a shard.
+/// Flows watched at most.
 const MAX_SLOTS: usize = 1_024;
+/// Of these, flows with a ticker or a run: with 20 kB for each, 5 MB a shard.
+const MAX_FAST: usize = 256;
 /// Slots that are asked for room before a fast flow has to make it.
 const MAX_ASKED: usize = 256;
 /// RTP sources told apart in a flow.
@@ -244,6 +246,20 @@ impl Slots {
         None
     }
 
+    /// Gives a flow that is fast a ticker, unless too many have one: then it is asked again some packets later.
+    pub fn promote(&mut self, index: u32, now: i64) {
+        let is_fast = |slot: &&Slot| matches!(slot.stage, Stage::Ticker(..) | Stage::Run(..));
+        let full = self.slots.iter().flatten().filter(is_fast).count() >= MAX_FAST;
+        let Some(slot) = self.get_mut(index) else { return };
+        if let Stage::Early(early) = &slot.stage {
+            let since = early.since;
+            slot.stage = match full {
+                true => Stage::Early(Early::resumed(since, now)),
+                false => Stage::Ticker(since, early.ticker()),
+            };
+        }
+    }
+
     pub fn remove(&mut self, index: u32) -> Option<Slot> {
         let slot = self.slots.get_mut(index as usize)?.take()?;
         self.free.push(index);
@@ -287,5 +303,57 @@ impl Voices {
 
     pub fn heard(&self) -> impl Iterator<Item = Voice> {
         self.sources.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_hosts_are_those_that_the_shards_keep_together() {
+        for (text, private) in [("192.168.1.1", true), ("100.64.0.1", true), ("100.128.0.1", false), ("fd00::1", true)]
+        {
+            assert_eq!(is_private(text.parse().expect("an address")), private, "{text}");
+        }
+        assert!(is_group("255.255.255.255".parse().expect("an address")));
+        assert!(is_group("ff02::fb".parse().expect("an address")));
+        assert!(!is_group("203.0.113.9".parse().expect("an address")));
+    }
+
+    #[test]
+    fn sources_are_told_apart_and_control_packets_are_none() {
+        let mut voices = Voices::default();
+        let packet = |kind: u8, ssrc: u8| [0x80, kind, 0, 1, 0, 0, 0, 0, 0, 0, 0, ssrc, 9, 9];
+        for (time, payload) in
+            [packet(115, 7), packet(200, 8), packet(0x80 | 115, 7), packet(115, 9)].iter().enumerate()
+        {
+            voices.push(payload, time as i64);
+        }
+        voices.push(&[0x80, 115, 0], 5);
+        let heard: Vec<_> = voices.heard().map(|voice| (voice.ssrc, voice.packets, voice.first, voice.last)).collect();
+        assert_eq!(heard, [(7, 2, 0, 2), (9, 1, 3, 3)]);
+    }
+
+    #[test]
+    fn a_slow_flow_makes_room_and_a_match_does_not() {
+        let end = |port| SocketAddr::from(([192, 168, 1, 40], port));
+        let sides = Sides { owner: Owner::Host(end(0).ip()), local: end(1), remote: end(2), up: Direction::Out };
+        let mut slots = Slots::default();
+        let watched = |slots: &mut Slots| {
+            let mut watch = Watch { interest: Interest::Ticks, ..Watch::default() };
+            slots.insert(&mut watch, sides, Stage::Early(Box::default()));
+            watch
+        };
+        let first = watched(&mut slots);
+        let others: Vec<_> = (1..MAX_SLOTS + 10).map(|_| watched(&mut slots)).collect();
+        assert_eq!(slots.slots.len(), MAX_SLOTS);
+        let lost = others.iter().filter(|watch| slots.find(watch).is_none()).count();
+        assert_eq!(lost + usize::from(slots.find(&first).is_none()), 10);
+        for watch in others.iter().rev().take(MAX_FAST + 5) {
+            slots.promote(watch.slot(), 0);
+        }
+        let fast = slots.slots.iter().flatten().filter(|slot| matches!(slot.stage, Stage::Ticker(..))).count();
+        assert_eq!(fast, MAX_FAST);
     }
 }
