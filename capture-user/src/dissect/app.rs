@@ -19,6 +19,7 @@ mod enet;
 mod epic;
 mod exchange;
 mod http;
+mod memory;
 mod natcheck;
 mod nbns;
 mod ntp;
@@ -41,6 +42,7 @@ mod stun;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tls;
+mod unfinished;
 mod wire;
 
 use std::fmt;
@@ -233,6 +235,12 @@ pub trait Conversation: Send {
 
     /// The flow ended, at the time of its last packet: the moment to tell of what is only known then.
     fn end(&mut self, _time: Timestamp, _out: &mut Output) {}
+
+    /// Bytes of heap that it holds beyond its own size, at most a little less than they are: what flows hold together
+    /// is limited by it. Asked after every payload.
+    fn memory(&self) -> usize {
+        0
+    }
 }
 
 /// Makes a conversation for a flow that was announced elsewhere: media that a signalling protocol negotiated.

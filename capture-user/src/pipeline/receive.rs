@@ -17,6 +17,9 @@ const BURST: usize = 64;
 pub(super) const QUEUE: usize = 64;
 /// How long a receive thread waits for a frame before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Frames that are still taken from a source once it is asked to stop, at most. More than its rings and buffers hold:
+/// only a source that never dries up, a packet socket under constant traffic or a long file, is left with some.
+const LAST: u64 = 1 << 19;
 /// How often a thread publishes its counters.
 pub(super) const PUBLISH: Duration = Duration::from_millis(100);
 
@@ -65,6 +68,8 @@ pub(super) struct Intake<'a, S: Source> {
     limit: u64,
     wanted: Option<Wanted>,
     unwanted: Vec<S::Token>,
+    /// Frames taken since the stop.
+    last: u64,
     scratch: Vec<u8>,
     /// The tally as last published.
     tally: Tally,
@@ -82,6 +87,7 @@ impl<'a, S: Source> Intake<'a, S> {
             limit,
             wanted: config.wanted.clone(),
             unwanted: Vec::new(),
+            last: 0,
             scratch: Vec::new(),
             tally: Tally::default(),
             work: Work::default(),
@@ -89,10 +95,13 @@ impl<'a, S: Source> Intake<'a, S> {
         }
     }
 
-    /// Takes frames. A source that is asked to stop is emptied first; a live one that has reached the limit is
-    /// emptied too, and what comes is counted as past the limit.
+    /// Takes frames. A source that is asked to stop is emptied first, as far as it has an end; a live one that has
+    /// reached the limit is emptied too, and what comes is counted as past the limit.
     fn take(&mut self, tokens: &mut Vec<S::Token>) -> Result<Burst, Error> {
         let stopping = self.control.is_stopping();
+        if stopping && self.last >= LAST {
+            return Ok(Burst::End);
+        }
         let wanted = self.reserve();
         let past_limit = wanted == 0 && self.control.taken.load(Ordering::Relaxed) >= self.limit;
         if past_limit {
@@ -108,6 +117,7 @@ impl<'a, S: Source> Intake<'a, S> {
         }
         let patience = if stopping { Duration::ZERO } else { PATIENCE };
         let received = self.source.receive(if past_limit { BURST } else { wanted }, patience, tokens);
+        self.last += if stopping { tokens.len() as u64 } else { 0 };
         if past_limit {
             self.work.past_limit += tokens.len() as u64;
             self.source.recycle(tokens);

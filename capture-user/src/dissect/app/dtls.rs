@@ -149,6 +149,11 @@ impl Conversation for Dtls {
     fn end(&mut self, _time: Timestamp, out: &mut Output) {
         self.hand_back(out);
     }
+
+    fn memory(&self) -> usize {
+        let flights: usize = self.flights.iter().map(Flight::memory).sum();
+        flights + self.handshake.as_ref().map_or(0, Handshake::memory)
+    }
 }
 
 fn summary(bytes: &[u8], line: &mut String) {

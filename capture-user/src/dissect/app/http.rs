@@ -16,7 +16,9 @@ use serde::Serialize;
 use self::body::Body;
 pub(super) use self::head::{Found, Head, Start};
 use super::exchange::milliseconds;
+use super::memory::texts;
 use super::portmap::soap::{self, Soap};
+use super::unfinished::Unfinished;
 use super::wire::{some_text, text};
 use super::{Conversation, Direction, HostFrom, Output, Over, Probe, Protocol, Segment, Step};
 use crate::time::Timestamp;
@@ -125,10 +127,19 @@ struct Request {
     soap: Option<Box<Soap>>,
 }
 
+impl Request {
+    /// Bytes of heap it takes.
+    fn memory(&self) -> usize {
+        let Exchange { method, host, path, user_agent, .. } = &self.told;
+        texts([method, host, path, user_agent]) + self.soap.as_ref().map_or(0, |soap| soap.memory())
+    }
+}
+
 /// One connection.
 #[derive(Default)]
 struct Http {
     bodies: [Body; 2],
+    unfinished: [Unfinished; 2],
     waiting: VecDeque<Request>,
     /// Whether bytes were lost, so that it is not known where the next message begins.
     lost: [bool; 2],
@@ -140,8 +151,8 @@ struct Http {
 enum After {
     /// Go on behind it.
     Continue,
-    /// Wait until the body is there too.
-    Wait,
+    /// Wait until there are so many bytes: the body is not there yet.
+    Wait(usize),
     /// The connection is of no further interest.
     Leave,
 }
@@ -172,7 +183,7 @@ impl Http {
             Some(_) => small_body(head, bytes),
             None => Some(&[][..]),
         };
-        let Some(body) = body else { return After::Wait };
+        let Some(body) = body else { return After::Wait(small_message(head)) };
         let mut told = Exchange::default();
         told.ask(method, target, head);
         if let Some(host) = &told.host {
@@ -199,7 +210,7 @@ impl Http {
         let interim = (100..200).contains(&status) && status != 101;
         let reads = !interim && self.waiting.front().is_some_and(|request| request.soap.is_some());
         let body = if reads { small_body(head, bytes) } else { Some(&[][..]) };
-        let Some(body) = body else { return After::Wait };
+        let Some(body) = body else { return After::Wait(small_message(head)) };
         if interim {
             return After::Continue;
         }
@@ -250,8 +261,13 @@ impl Http {
 
 /// The body of a message that is worth reading: nothing of one that is too long, `None` until all of it is there.
 fn small_body<'a>(head: &Head<'_>, bytes: &'a [u8]) -> Option<&'a [u8]> {
-    let length = head.number("Content-Length").filter(|length| *length <= MAX_SOAP).unwrap_or(0);
-    bytes.get(head.length..)?.get(..length as usize)
+    bytes.get(head.length..small_message(head))
+}
+
+/// Bytes of a message with its body, if that is worth reading.
+fn small_message(head: &Head<'_>) -> usize {
+    let body = head.number("Content-Length").filter(|length| *length <= MAX_SOAP).unwrap_or(0);
+    head.length.saturating_add(usize::try_from(body).unwrap_or(0))
 }
 
 impl Conversation for Http {
@@ -273,13 +289,27 @@ impl Conversation for Http {
             if self.bodies[side] != Body::Over || rest.is_empty() {
                 return Step::Consumed(at);
             }
+            // Empty lines before a head are overlooked (RFC 9112 section 2.2).
+            let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            at += blank;
+            let rest = rest.get(blank..).unwrap_or_default();
+            if rest.is_empty() || !self.unfinished[side].is_due(rest) {
+                return Step::Consumed(at);
+            }
+            self.unfinished[side] = Unfinished::default();
             match Head::find(rest) {
-                Found::Part => return Step::Consumed(at),
+                Found::Part => {
+                    self.unfinished[side] = Unfinished::in_head(rest.len());
+                    return Step::Consumed(at);
+                }
                 Found::Nothing if self.sure => return self.leave(out),
                 Found::Nothing => return Step::Reject,
                 Found::Head(head) => match self.head(&head, rest, segment, out) {
                     After::Continue => at += head.length,
-                    After::Wait => return Step::Consumed(at),
+                    After::Wait(length) => {
+                        self.unfinished[side] = Unfinished::until(length);
+                        return Step::Consumed(at);
+                    }
                     After::Leave => return self.leave(out),
                 },
             }
@@ -288,6 +318,7 @@ impl Conversation for Http {
 
     fn gap(&mut self, direction: Direction, length: u32, out: &mut Output) -> Step {
         let side = direction.index();
+        self.unfinished[side] = Unfinished::default();
         if self.sure && length > 0 {
             if !self.bodies[side].lose(u64::from(length)) {
                 self.bodies[side] = Body::Over;
@@ -301,6 +332,11 @@ impl Conversation for Http {
 
     fn end(&mut self, _time: Timestamp, out: &mut Output) {
         self.leave(out);
+    }
+
+    fn memory(&self) -> usize {
+        let requests: usize = self.waiting.iter().map(Request::memory).sum();
+        self.waiting.capacity() * size_of::<Request>() + requests
     }
 }
 

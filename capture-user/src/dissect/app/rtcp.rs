@@ -77,6 +77,11 @@ impl Session {
         Self { negotiated, round_trip: RoundTrip::default(), proven: false, pending: Vec::new() }
     }
 
+    /// Bytes of heap that what waits takes.
+    pub fn memory(&self) -> usize {
+        self.pending.capacity() * size_of::<(Timestamp, Facts)>()
+    }
+
     /// Whether a packet in clear was read: chance does not make one.
     pub fn is_proven(&self) -> bool {
         self.proven
