@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 use capture_user::dissect::app::{Direction, PROTOCOLS, Protocol, Segment};
 use capture_user::time::Timestamp;
 
+use crate::clock;
+
 /// One payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'a> {
     flags: u8,
-    /// Units of four milliseconds since the piece before; those above 248 go back in time.
     step: u8,
     /// The payload.
     pub bytes: &'a [u8],
@@ -56,8 +57,7 @@ impl Piece<'_> {
 
     /// When it is on the wire, if the one before was at `before`.
     pub fn time(&self, before: Timestamp) -> Timestamp {
-        let units = if self.step > 248 { i64::from(self.step) - 256 } else { i64::from(self.step) };
-        Timestamp::from_nanos(before.as_nanos() + units * 4_000_000)
+        clock::after(before, self.step)
     }
 
     /// The port of the server: usually the first that `protocol` has.
