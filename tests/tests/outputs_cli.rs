@@ -220,7 +220,7 @@ fn a_full_disk_leaves_readable_files() {
     assert!(!packets.is_empty() && packets.len() < all.len(), "{}", packets.len());
     assert!(packets.iter().map(|packet| &packet.data).eq(&all[..packets.len()]));
     assert!(outcome.stderr.contains("no more room") && outcome.stderr.contains(&format!("{} packets", packets.len())));
-    assert_eq!(files(disk.0.path()), [written.clone()], "no temporary file stays");
+    assert_eq!(files(disk.0.path()), std::slice::from_ref(&written), "no temporary file stays");
     fs::remove_file(&written).unwrap();
 
     // Records go on while frames cannot, and the account says so.
