@@ -224,7 +224,7 @@ impl Collected {
         self.bytes.lock().expect("no reader panics").clone()
     }
 
-    fn into_end(mut self) -> Vec<u8> {
+    fn read_to_end(mut self) -> Vec<u8> {
         if let Some(thread) = self.thread.take() {
             thread.join().expect("no reader panics");
         }
@@ -323,8 +323,8 @@ impl Running {
         wait_until("the end", || !self.is_running());
         let status = self.child.wait().expect("it ended");
         let empty = || Collected { bytes: Arc::default(), thread: None };
-        let stdout = std::mem::replace(&mut self.stdout, empty()).into_end();
-        let stderr = std::mem::replace(&mut self.stderr, empty()).into_end();
+        let stdout = std::mem::replace(&mut self.stdout, empty()).read_to_end();
+        let stderr = std::mem::replace(&mut self.stderr, empty()).read_to_end();
         Outcome { status, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() }
     }
 

@@ -121,12 +121,13 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
         let watched = watch.until(|| engine.is_finished(), &plan.signals);
         let outcome = engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut ledger = watch.ledger();
-        let latency = watch.all_latency();
+        let (limits, latency) = (control.limits(), watch.all_latency());
         let written = frames.map(|frames| frames.finish(&mut ledger, &control.take_names())).transpose();
         let time = control.clock().unwrap_or_else(Timestamp::now);
-        let told = outputs.finish(time, &mut ledger, &latency);
+        let told = outputs.finish(time, &mut ledger, limits, &latency);
         if !plan.output.quiet {
             summary::write(&mut io::stderr().lock(), &ledger, &latency)?;
+            summary::write_limits(&mut io::stderr().lock(), &limits)?;
         }
         outcome?;
         watched?;
@@ -245,12 +246,13 @@ impl<'a> Watch<'a> {
         if signals.take_statistics() {
             let (ledger, latency) = (self.ledger(), self.all_latency());
             summary::write(&mut io::stderr().lock(), &ledger, &latency)?;
+            summary::write_limits(&mut io::stderr().lock(), &self.control.limits())?;
         }
         if self.every.is_some_and(|every| self.told.elapsed() >= every) {
             self.told = Instant::now();
             let time = self.control.clock().unwrap_or_else(Timestamp::now);
             let (ledger, latency) = (self.ledger(), self.all_latency());
-            self.outputs.tell(Record::stats(time, ledger, latency));
+            self.outputs.tell(Record::stats(time, ledger, self.control.limits(), latency));
         }
         if self.progress && self.shown.elapsed() >= Duration::from_secs(1) {
             self.shown = Instant::now();

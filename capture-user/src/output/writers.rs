@@ -198,10 +198,11 @@ mod tests {
     use super::*;
     use crate::latency::Latency;
     use crate::ledger::Ledger;
+    use crate::limits::Reached;
     use crate::time::Timestamp;
 
     fn records(count: usize) -> Vec<Record> {
-        let record = || Record::stats(Timestamp::default(), Ledger::default(), Latency::default());
+        let record = || Record::stats(Timestamp::default(), Ledger::default(), Reached::default(), Latency::default());
         std::iter::repeat_with(record).take(count).collect()
     }
 

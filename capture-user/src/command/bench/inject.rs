@@ -12,9 +12,8 @@ use crate::cli::{BenchLive, Inject};
 
 /// Frames that the kernel makes of one at once.
 const BATCH: u64 = 64;
-/// The largest frame to inject: a page, less what the kernel keeps for itself, which differs from version to version
-/// (Linux 6.18 takes 3,400 bytes and refuses 3,416).
-const LARGEST: u32 = 3_072;
+/// The largest frame that the kernel injects: a page, less what it keeps for itself.
+const LARGEST: u32 = 3_520;
 
 /// Injects frames at a rate, and counts them.
 pub struct Injector<'a> {
@@ -106,7 +105,7 @@ impl<'a> Injector<'a> {
 /// a run early when a signal waits for this thread, but the program has counted how far it came.
 fn inject(capture: &xdp::Control, frame: &[u8], until: u64, mut count: u64) -> anyhow::Result<()> {
     loop {
-        // The lock of the program must be free again when its counters are read.
+        // The program's lock must be free again before its counters are asked for.
         let outcome = capture.program().inject(capture.link().index, 0, frame, count as u32);
         let Err(error) = outcome else { return Ok(()) };
         let left = until.saturating_sub(capture.tally()?.seen);

@@ -10,6 +10,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 use anyhow::Context;
 use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
+use capture_user::limits::Reached;
 use capture_user::output::ndjson::Ndjson;
 use capture_user::output::pcapng::{self, Description, Ending, Filler, Limits, Statistics};
 use capture_user::output::text::{Style, Text};
@@ -82,13 +83,19 @@ impl Outputs {
     ///
     /// # Errors
     /// An output that failed otherwise.
-    pub fn finish(self, time: Timestamp, ledger: &mut Ledger, latency: &Latency) -> anyhow::Result<bool> {
+    pub fn finish(
+        self,
+        time: Timestamp,
+        ledger: &mut Ledger,
+        limits: Reached,
+        latency: &Latency,
+    ) -> anyhow::Result<bool> {
         self.writers.settle();
         self.account(ledger);
         let sinks = self.writers.working();
         ledger.records += sinks;
         ledger.records_written += sinks;
-        self.outlet.send(&mut vec![Record::stats(time, *ledger, latency.clone())]);
+        self.outlet.send(&mut vec![Record::stats(time, *ledger, limits, latency.clone())]);
         drop(self.outlet);
         let (account, failures) = self.writers.finish();
         ledger.records = account.made;

@@ -1,0 +1,6 @@
+//! What the targets share: how an input is read, and how what came out is checked.
+
+pub mod check;
+pub mod engine;
+pub mod frames;
+pub mod script;
