@@ -6,20 +6,22 @@ use std::iter;
 use capture_user::source::{Frame, LinkType};
 use capture_user::time::Timestamp;
 
+use crate::clock;
+
 /// The frames of an input.
 pub fn frames(input: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     let (first, mut rest) = input.split_first().unwrap_or((&0, &[]));
     let link = link(*first);
-    let (mut nanos, mut number) = (0_i64, 0);
+    let (mut time, mut number) = (Timestamp::default(), 0);
     iter::from_fn(move || {
         let ([high, low, snapped, step], following) = rest.split_first_chunk::<4>()?;
         let length = usize::from(u16::from_be_bytes([*high, *low])).min(following.len());
         let (data, following) = following.split_at(length);
         rest = following;
         number += 1;
-        nanos += (i64::from(*step) - 16) << 20;
+        time = clock::after(time, *step);
         let length = u32::try_from(length).expect("a short frame") + u32::from(*snapped);
-        Some(Frame { number, time: Timestamp::from_nanos(nanos), length, link, interface: 0, data })
+        Some(Frame { number, time, length, link, interface: 0, data })
     })
 }
 

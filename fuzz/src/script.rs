@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 use capture_user::dissect::app::{Direction, PROTOCOLS, Protocol, Segment};
 use capture_user::time::Timestamp;
 
+use crate::clock;
+
 /// One payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'a> {
     flags: u8,
-    /// Units of four milliseconds since the piece before; those above 248 go back in time.
     step: u8,
     /// The payload.
     pub bytes: &'a [u8],
@@ -56,8 +57,13 @@ impl Piece<'_> {
 
     /// When it is on the wire, if the one before was at `before`.
     pub fn time(&self, before: Timestamp) -> Timestamp {
-        let units = if self.step > 248 { i64::from(self.step) - 256 } else { i64::from(self.step) };
-        Timestamp::from_nanos(before.as_nanos() + units * 4_000_000)
+        clock::after(before, self.step)
+    }
+
+    /// It in segments of at most `cut` bytes; one where it is empty.
+    pub fn segments(&self, cut: usize) -> impl Iterator<Item = Piece<'_>> {
+        let empty = self.bytes.is_empty().then_some(self.bytes);
+        empty.into_iter().chain(self.bytes.chunks(cut)).map(|bytes| Piece { bytes, ..*self })
     }
 
     /// The port of the server: usually the first that `protocol` has.
@@ -72,7 +78,7 @@ impl Piece<'_> {
         let server = SocketAddr::from(([203, 0, 113, 10], port));
         let direction = self.direction();
         let (source, destination) = if direction == Direction::Out { (client, server) } else { (server, client) };
-        let length = u32::try_from(bytes.len()).expect("a short payload") + self.snapped();
+        let length = u32::try_from(bytes.len()).expect("a short payload") + if stream { 0 } else { self.snapped() };
         Segment { time, direction, source, destination, stream, bytes, length }
     }
 }

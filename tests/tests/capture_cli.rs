@@ -203,7 +203,7 @@ fn loss_is_counted_and_is_exit_code_3_where_it_must_not_be() {
         let directory = scratch();
         let written = directory.path().join("lossy.pcapng");
         let padtap = Running::capture(&format!(
-            "-i padtap0 --json --stats-interval 0.05 --workers 1 --stall-worker-us 40000 --fail-on-drop -w {}",
+            "-i padtap0 --json --stats-interval 0.05 --workers 1 --stall-worker-us 5000 --fail-on-drop -w {}",
             written.display()
         ));
         let burst = frames(64, 1500);

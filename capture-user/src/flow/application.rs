@@ -240,3 +240,51 @@ fn recognise(segment: &Segment<'_>, rejected: u64) -> Option<&'static Protocol> 
     }
     maybe
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads datagrams that go one way.
+    fn read<'a>(datagrams: impl IntoIterator<Item = &'a Vec<u8>>) -> Application {
+        let (mut application, mut around) = (Application::default(), Surroundings::default());
+        for bytes in datagrams {
+            let segment = Segment {
+                time: Timestamp::default(),
+                direction: Direction::Out,
+                source: ([192, 0, 2, 1], 50_000).into(),
+                destination: ([192, 0, 2, 2], 50_002).into(),
+                stream: false,
+                bytes,
+                length: bytes.len() as u32,
+            };
+            application.read(&segment, &mut around);
+        }
+        application
+    }
+
+    /// Application data under DTLS 1.2.
+    fn dtls() -> Vec<u8> {
+        [&[23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 32][..], &[0x5a; 32]].concat()
+    }
+
+    fn rtp(sequence: u8) -> Vec<u8> {
+        [&[0x80, 111, 0, sequence, 0, 0, sequence, 0, 1, 2, 3, 4][..], &[0x5a; 80]].concat()
+    }
+
+    #[test]
+    fn media_are_found_behind_any_number_of_dtls_records() {
+        let records = vec![dtls(); 10 * usize::from(TRIES)];
+        let media: Vec<_> = (0..4).map(rtp).collect();
+        let application = read(records.iter().chain(&media));
+        assert_eq!(application.protocol().map(|protocol| protocol.name), Some("rtp"));
+        assert_eq!(read(&records).label.app, Some("dtls"));
+    }
+
+    #[test]
+    fn media_are_not_looked_for_behind_any_number_of_other_payloads() {
+        let others = vec![vec![0x5a; 40]; usize::from(TRIES)];
+        let application = read(&others);
+        assert!(!application.is_open());
+    }
+}

@@ -13,13 +13,14 @@ use crate::source::{Error, Received, Source, Tally, View};
 
 /// Frames taken from a source at once, and so at most in a batch.
 const BURST: usize = 64;
-/// Batches a worker may be behind per receive thread.
-pub(super) const QUEUE: usize = 64;
+/// Frames a worker may be behind per receive thread. Counted in frames, not in batches, because at a low rate a batch is
+/// a frame or two, and a worker that is not scheduled for a moment must not cost any.
+pub(super) const QUEUE: usize = 4096;
 /// How long a receive thread waits for a frame before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Frames that are still taken from a source once it is asked to stop, at most. More than its rings and buffers hold:
 /// only a source that never dries up, a packet socket under constant traffic or a long file, is left with some.
-const LAST: u64 = 1 << 19;
+const LAST: u64 = 1 << 18;
 /// How often a thread publishes its counters.
 pub(super) const PUBLISH: Duration = Duration::from_millis(100);
 
@@ -29,6 +30,8 @@ pub(super) struct Batch<S: Source> {
     /// Reads the tokens; it stays with the batch, so that handing over costs no reference count.
     pub(super) view: S::View,
     pub(super) arrival: Arrival,
+    /// Whose it is.
+    worker: usize,
     /// The way home.
     pub(super) home: Sender<Box<Self>>,
 }
@@ -249,14 +252,19 @@ struct Distribution<'a, S: Source> {
     idle: Vec<Box<Batch<S>>>,
     home: Sender<Box<Batch<S>>>,
     returned: Receiver<Box<Batch<S>>>,
+    /// Batches that are not home.
     away: usize,
+    /// Frames that each worker has not given back.
+    behind: Vec<usize>,
 }
 
 impl<'a, S: Source> Distribution<'a, S> {
     fn new(queues: Vec<Sender<Box<Batch<S>>>>, view: &'a S::View) -> Self {
         // Room for every batch there can be: those queued, one in each worker's hands, one being filled for each.
         let (home, returned) = bounded(queues.iter().map(|queue| queue.capacity().unwrap_or(QUEUE) + 2).sum());
-        let mut own = Self { view, filling: Vec::new(), idle: Vec::new(), home, returned, away: 0, queues: Vec::new() };
+        let behind = vec![0; queues.len()];
+        let (filling, idle) = (Vec::new(), Vec::new());
+        let mut own = Self { view, filling, idle, home, returned, away: 0, behind, queues: Vec::new() };
         own.filling = queues.iter().map(|_| own.fresh()).collect();
         own.queues = queues;
         own
@@ -265,7 +273,8 @@ impl<'a, S: Source> Distribution<'a, S> {
     fn fresh(&mut self) -> Box<Batch<S>> {
         self.idle.pop().unwrap_or_else(|| {
             let (view, home) = (self.view.clone(), self.home.clone());
-            Box::new(Batch { tokens: Vec::with_capacity(BURST), view, arrival: Arrival::default(), home })
+            let tokens = Vec::with_capacity(BURST);
+            Box::new(Batch { tokens, view, arrival: Arrival::default(), worker: 0, home })
         })
     }
 
@@ -278,6 +287,7 @@ impl<'a, S: Source> Distribution<'a, S> {
 
     fn take_in(&mut self, mut batch: Box<Batch<S>>, intake: &mut Intake<'_, S>) {
         self.away -= 1;
+        self.behind[batch.worker] -= batch.tokens.len();
         intake.source.recycle(&mut batch.tokens);
         self.idle.push(batch);
     }
@@ -298,15 +308,22 @@ impl<'a, S: Source> Distribution<'a, S> {
     fn send_batch(&mut self, worker: usize, arrival: Arrival, intake: &mut Intake<'_, S>) {
         let fresh = self.fresh();
         let mut batch = std::mem::replace(&mut self.filling[worker], fresh);
-        batch.arrival = arrival;
+        (batch.arrival, batch.worker) = (arrival, worker);
+        let frames = batch.tokens.len();
+        while self.behind[worker] + frames > QUEUE && !intake.source.is_live() {
+            match self.returned.recv() {
+                Ok(batch) => self.take_in(batch, intake),
+                Err(_) => break,
+            }
+        }
+        let has_room = self.behind[worker] + frames <= QUEUE;
         self.away += 1;
-        let refused = if intake.source.is_live() {
-            self.queues[worker].try_send(batch).err().map(TrySendError::into_inner)
-        } else {
-            self.queues[worker].send(batch).err().map(|refused| refused.into_inner())
-        };
-        if let Some(batch) = refused {
-            intake.work.queue_drops += batch.tokens.len() as u64;
+        self.behind[worker] += frames;
+        // There is a place for every batch of a frame, so a queue refuses only when its worker is gone.
+        let queued = if has_room { self.queues[worker].try_send(batch) } else { Err(TrySendError::Full(batch)) };
+        if let Err(refused) = queued {
+            let batch = refused.into_inner();
+            intake.work.queue_drops += frames as u64;
             self.take_in(batch, intake);
         }
     }

@@ -92,7 +92,7 @@ fn bytes_each(mut send: impl FnMut(&mut Bench, u32)) -> usize {
 }
 
 /// Flows whose size is measured.
-const FEW: usize = 8_192;
+const FEW: usize = 4_096;
 
 #[test]
 fn bytes_of_a_flow() {
@@ -149,9 +149,9 @@ fn announcements_without_an_end() {
 
 #[test]
 fn conversations_without_an_end() {
-    let Outcome { peak, reached, .. } = flood(200_000, floods::unfinished);
+    let Outcome { peak, reached, .. } = flood(120_000, floods::unfinished);
     assert!(peak <= flows() + (32 << 20) + FIXED, "{peak} bytes");
-    assert!(reached.flows_evicted > 100_000, "{reached:?}");
+    assert!(reached.flows_evicted > 60_000, "{reached:?}");
 }
 
 #[test]

@@ -274,9 +274,16 @@ impl Conversation for Http {
     fn read(&mut self, segment: &Segment<'_>, out: &mut Output) -> Step {
         let side = segment.direction.index();
         if self.lost[side] {
+            if !self.unfinished[side].is_due(segment.bytes) {
+                return Step::Consumed(0);
+            }
+            self.unfinished[side] = Unfinished::default();
             match Head::find(segment.bytes) {
                 Found::Nothing => return Step::Consumed(segment.bytes.len()),
-                Found::Part => return Step::Consumed(0),
+                Found::Part => {
+                    self.unfinished[side] = Unfinished::in_head(segment.bytes.len());
+                    return Step::Consumed(0);
+                }
                 Found::Head(head) => self.found(head.start, side, out),
             }
         }
