@@ -7,6 +7,7 @@
 mod application;
 mod community_id;
 mod key;
+mod marks;
 mod queue;
 mod shape;
 mod table;
@@ -21,6 +22,7 @@ use serde::Serialize;
 pub use application::{Application, Surroundings};
 pub use community_id::CommunityId;
 pub use key::{Key, Protocol};
+pub use marks::Marks;
 pub use shape::{Shape, Summary};
 pub use table::Table;
 pub use tcp::Connection;
@@ -83,6 +85,8 @@ pub struct Flow {
     pub tcp: Option<Connection>,
     /// The protocol it speaks.
     pub application: Application,
+    /// What its first payloads showed.
+    pub marks: Marks,
     reported: Timestamp,
     place: queue::Place,
 }
@@ -112,6 +116,7 @@ impl Flow {
             encap: packet.encap.clone(),
             tcp: (key.protocol() == Protocol::TCP).then(Connection::default),
             application: Application::default(),
+            marks: Marks::default(),
             reported: time,
             place: queue::Place::default(),
         }
