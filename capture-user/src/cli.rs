@@ -147,7 +147,7 @@ pub struct Filter {
     /// everything is captured.
     #[arg(long, value_name = "WHO")]
     pub console: Vec<String>,
-    /// Leave out a port (`port:443`, `udp:53`, `tcp:9000-9010`) or a prefix, on either side. May be given often.
+    /// Leave out a port (`443`, `udp/53`, `tcp/9000-9010`) or a prefix, on either side. May be given often.
     #[arg(long, value_name = "WHAT")]
     pub exclude: Vec<String>,
     /// Leave out what is not the consoles' own but helps to find them: DHCP, ARP, mDNS, SSDP, console discovery.
@@ -522,8 +522,14 @@ impl Cli {
     }
 
     /// The completion script of a shell, to standard output.
-    pub fn print_completions(shell: clap_complete::Shell) {
-        clap_complete::generate(shell, &mut Self::command(), "padtap", &mut std::io::stdout());
+    ///
+    /// # Errors
+    /// What writing said.
+    pub fn print_completions(shell: clap_complete::Shell) -> std::io::Result<()> {
+        // clap_complete panics where it cannot write; memory can always be written.
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Self::command(), "padtap", &mut script);
+        std::io::Write::write_all(&mut std::io::stdout(), &script)
     }
 
     /// The manual page, to standard output.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::limits::Reached;
 use crate::source::Tally;
 
 /// The whole account, in frames (and, at the end, records). Once nothing is in flight it balances to the frame:
@@ -50,8 +51,6 @@ pub struct Ledger {
     pub frames_written: u64,
     /// Frames not written because the disk was too slow, or full.
     pub write_drops: u64,
-    /// Flows that ended early because the flow table was full.
-    pub flows_evicted: u64,
 }
 
 /// What the pipeline's threads have to account for.
@@ -71,8 +70,8 @@ pub struct Work {
     pub frames_to_write: u64,
     /// Frames that were not handed to its writer.
     pub write_drops: u64,
-    /// Flows that ended early because the flow table was full.
-    pub flows_evicted: u64,
+    /// What was given up because a limit was reached.
+    pub limits: Reached,
 }
 
 impl Work {
@@ -85,7 +84,7 @@ impl Work {
         self.unwanted += other.unwanted;
         self.frames_to_write += other.frames_to_write;
         self.write_drops += other.write_drops;
-        self.flows_evicted += other.flows_evicted;
+        self.limits += other.limits;
     }
 }
 
@@ -113,7 +112,6 @@ impl Ledger {
         self.write_drops += work.write_drops;
         self.dissected += work.dissected;
         self.duplicates += work.duplicates;
-        self.flows_evicted += work.flows_evicted;
     }
 
     /// Frames that were wanted and are lost.

@@ -7,6 +7,7 @@ pub mod flow;
 pub mod knowledge;
 pub mod latency;
 pub mod ledger;
+pub mod limits;
 pub mod names;
 pub mod output;
 pub mod pipeline;

@@ -20,6 +20,7 @@ use crossbeam::channel::bounded;
 use self::work::Desk;
 use crate::latency::Latency;
 use crate::ledger::{Ledger, Work};
+use crate::limits::Reached;
 use crate::names::Names;
 use crate::output::Outlet;
 use crate::output::pcapng::Filler;
@@ -108,6 +109,11 @@ impl Control {
             ledger.add_work(&published.work);
         }
         ledger
+    }
+
+    /// What was given up because a limit was reached, as last published.
+    pub fn limits(&self) -> Reached {
+        self.published.lock().map(|published| published.work.limits).unwrap_or_default()
     }
 
     /// The latencies measured since the last call.

@@ -9,6 +9,7 @@ use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
 use crate::knowledge::Knowledge;
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
+use crate::limits::Reached;
 use crate::names::Names;
 use crate::reassembly::stream::{Delivery, Streams, Take};
 use crate::record::{Record, Subject};
@@ -50,6 +51,8 @@ pub struct Shard {
     packets: bool,
     /// What it has to account for.
     pub work: Work,
+    /// What was given up so far, as last accounted for.
+    reached: Reached,
     swept: Timestamp,
 }
 
@@ -74,6 +77,7 @@ impl Shard {
             },
             packets: config.packets,
             work: Work::default(),
+            reached: Reached::default(),
             swept: Timestamp::from_nanos(i64::MIN),
         }
     }
@@ -114,7 +118,7 @@ impl Shard {
         let Traffic { flows, talk } = &mut self.traffic;
         flows.finish(clock, &mut |flow, reason| talk.report(flow, reason));
         talk.records.extend(talk.classifier.rest().into_iter().map(|host| Record::device(clock, host)));
-        self.work.flows_evicted += flows.take_evicted();
+        self.account();
     }
 
     fn sweep(&mut self, clock: Timestamp) {
@@ -124,7 +128,18 @@ impl Shard {
         self.swept = clock;
         let Traffic { flows, talk } = &mut self.traffic;
         flows.expire(&mut |flow, reason| talk.report(flow, reason));
-        self.work.flows_evicted += flows.take_evicted();
+        self.account();
+    }
+
+    /// Takes what was given up since the last time into the account.
+    fn account(&mut self) {
+        let mut reached = Reached::default();
+        self.dissector.account(&mut reached);
+        self.traffic.flows.account(&mut reached);
+        self.traffic.talk.streams.account(&mut reached);
+        self.traffic.talk.around.account(&mut reached);
+        self.work.limits += reached - self.reached;
+        self.reached = reached;
     }
 }
 
@@ -154,7 +169,15 @@ impl Traffic {
             Transport::Tcp(header) => talk.segment(flow, direction, header, packet, frame.time),
             _ => {}
         }
-        flow.application.protocol().map(|protocol| protocol.name)
+        let protocol = flow.application.protocol().map(|protocol| protocol.name);
+        let (change, holder) = (flow.weigh(), flow.holder());
+        if let Some(holder) = holder {
+            flows.relieve(holder, &mut talk.streams);
+        }
+        if change != 0 {
+            flows.charge(change, &mut |flow, reason| talk.report(flow, reason));
+        }
+        protocol
     }
 }
 

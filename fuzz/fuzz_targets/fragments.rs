@@ -8,6 +8,7 @@ use std::time::Duration;
 use capture_user::reassembly::fragments::{Fragments, Key, Limits, Piece};
 use capture_user::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
+use padtap_fuzz::clock;
 
 const LIMITS: Limits = Limits { bytes: 40_000, datagrams: 4, runs: 8, timeout: Duration::from_secs(30) };
 
@@ -23,7 +24,7 @@ static PATTERN: [u8; 70_000] = {
 };
 
 fuzz_target!(|bytes: &[u8]| {
-    let (mut table, mut payload, mut nanos) = (Fragments::new(LIMITS), Vec::new(), 0_i64);
+    let (mut table, mut payload, mut time) = (Fragments::new(LIMITS), Vec::new(), Timestamp::default());
     for &[flags, place, high, low, step] in bytes.as_chunks::<5>().0 {
         let offset = u32::from(u16::from_be_bytes([place, flags & 0xe0])) / 4 * 8;
         let length = u16::from_be_bytes([high & 0x0f, low]);
@@ -37,8 +38,8 @@ fuzz_target!(|bytes: &[u8]| {
         let start = (offset as usize).min(PATTERN.len());
         let part = &PATTERN[start..(start + usize::from(length)).min(PATTERN.len())];
         let piece = Piece { key, protocol: 17, offset, more: flags & 16 == 0, bytes: part, length: u32::from(length) };
-        nanos += (i64::from(step) - 64) << 26;
-        if table.insert(&piece, Timestamp::from_nanos(nanos), &mut payload).is_some() {
+        time = clock::after(time, step);
+        if table.insert(&piece, time, &mut payload).is_some() {
             assert_eq!(payload, PATTERN[..payload.len()]);
         }
         assert!(table.memory() <= LIMITS.bytes && table.waiting() <= LIMITS.datagrams);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 
@@ -12,9 +12,7 @@ fn workspace() -> PathBuf {
 }
 
 fn padtap(arguments: &[&str]) -> Output {
-    let program = workspace().join("target/debug/padtap");
-    assert!(program.exists(), "{} is missing: `cargo build` makes it", program.display());
-    Command::new(program).args(arguments).output().expect("padtap runs")
+    tests::padtap::padtap(arguments).output().expect("padtap runs")
 }
 
 /// A folder for --knowledge with the table of networks that the fixtures invent.

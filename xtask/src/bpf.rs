@@ -5,7 +5,7 @@
 
 mod object;
 mod sources;
-mod toolchain;
+pub mod toolchain;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -105,13 +105,14 @@ fn forbid_paths(root: &Path, object: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn root() -> Result<PathBuf> {
+/// The root of the workspace.
+pub fn root() -> Result<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(manifest.parent().context("xtask is not in a workspace")?.to_path_buf())
 }
 
 /// Runs a command that sets something up, showing it first.
-fn run_visibly(command: &mut Command) -> Result<()> {
+pub fn run_visibly(command: &mut Command) -> Result<()> {
     eprintln!("+ {command:?}");
     let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     ensure!(status.success(), "{command:?} failed ({status})");

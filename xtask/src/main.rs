@@ -2,6 +2,7 @@
 
 mod bpf;
 mod fixtures;
+mod fuzz;
 mod licences;
 mod rates;
 mod test;
@@ -24,6 +25,8 @@ enum Command {
     Bpf(bpf::Args),
     /// Write the fixtures, or check that the committed ones are what is made.
     Fixtures(fixtures::Args),
+    /// Fuzz every target from its committed seeds.
+    Fuzz(fuzz::Args),
     /// Check that every dependency has a permissive licence.
     Licences,
     /// Measure what live capture can do here: dissecting beside only taking frames. Needs root.
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bpf(args) => bpf::run(&args),
         Command::Fixtures(args) => fixtures::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Licences => licences::check(),
         Command::Rates(args) => rates::run(&args),
         Command::Test => test::run(),

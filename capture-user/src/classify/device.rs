@@ -287,7 +287,7 @@ fn opening<'a>(packet: &Packet<'a>) -> Option<(Mac, SynShape<'a>)> {
     let (header, ip) = (packet.transport.tcp()?, packet.ip.as_ref()?);
     let (mac, _) = packet.macs?;
     let opens = header.flags.syn() && !header.flags.ack();
-    opens.then(|| (mac, SynShape { ttl: ip.ttl, window: header.window, options: header.options }))
+    opens.then_some((mac, SynShape { ttl: ip.ttl, window: header.window, options: header.options }))
 }
 
 fn list(numbers: &[impl Display]) -> String {

@@ -5,7 +5,7 @@ mod inject;
 
 use std::io;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use capture_user::dissect::Settings;
@@ -21,6 +21,9 @@ use serde::Serialize;
 use self::inject::Injector;
 use super::{Outcome, capture, summary};
 use crate::cli::{BenchLive, BenchMode};
+
+/// How long frames may stay away that were offered.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a run of the benchmark found.
 #[derive(Serialize)]
@@ -60,12 +63,11 @@ pub fn live(options: &BenchLive) -> anyhow::Result<Outcome> {
     if !options.json {
         eprintln!("padtap: {}", capture::granted(lab::NEAR, control.granted()));
     }
-    let cable = || Link::find(lab::FAR).map(|far| far.counters.tx_dropped);
-    let before = cable()?;
-    let (engine, offered, elapsed) = run(sources, &control, options)?;
+    let lost_before = cable()?;
+    let (engine, offered, elapsed) = run(sources, &control, options, lost_before)?;
     let mut ledger = engine.ledger();
     ledger.add_tally(&control.tally()?);
-    let lost_on_the_cable = cable()? - before;
+    let lost_on_the_cable = cable()? - lost_before;
     let latency = engine.take_latency();
     let report = report(options, ledger, latency, offered, lost_on_the_cable, elapsed);
     print(&report, options.json)?;
@@ -77,6 +79,7 @@ fn run(
     sources: Vec<XdpSource>,
     capture: &xdp::Control,
     options: &BenchLive,
+    lost_before: u64,
 ) -> anyhow::Result<(Control, u64, Duration)> {
     let control = Control::default();
     let (first, rest) = processors(options);
@@ -104,7 +107,10 @@ fn run(
             injector.run()
         });
         let injected = injected.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let settled = settle(capture, control);
+        let settled = match &injected {
+            Ok((offered, _)) => settle(capture, control, *offered, lost_before),
+            Err(_) => Ok(()),
+        };
         let elapsed = injected.as_ref().map(|(_, begun)| begun.elapsed()).unwrap_or_default();
         capture.stop();
         control.stop();
@@ -115,17 +121,27 @@ fn run(
     Ok((control, offered, elapsed))
 }
 
-/// Waits until nothing more arrives: what is in the rings has been taken.
-fn settle(capture: &xdp::Control, control: &Control) -> anyhow::Result<()> {
-    let mut last = (capture.tally()?.seen, control.frames());
+/// Waits until every frame offered has come to the program or was dropped on the cable, and then until no more is
+/// taken from the rings. On a busy machine either may pause; what does not come within [`PATIENCE`] is lost, and the
+/// report says that the account does not balance.
+fn settle(capture: &xdp::Control, control: &Control, offered: u64, lost_before: u64) -> anyhow::Result<()> {
+    let mut last = (0, 0);
+    let mut since = Instant::now();
     loop {
-        thread::sleep(Duration::from_millis(2));
-        let now = (capture.tally()?.seen, control.frames());
-        if now == last {
+        let arrived = capture.tally()?.seen + cable()? - lost_before;
+        let now = (arrived, control.frames());
+        if now != last {
+            (last, since) = (now, Instant::now());
+        } else if arrived >= offered || since.elapsed() >= PATIENCE {
             return Ok(());
         }
-        last = now;
+        thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Frames that the cable dropped before the XDP program saw them, since it was laid.
+fn cable() -> io::Result<u64> {
+    Link::find(lab::FAR).map(|far| far.counters.tx_dropped)
 }
 
 /// The processor that injects, and those of the engine.

@@ -17,6 +17,7 @@ use pnet::datalink::{self, Channel, DataLinkSender};
 use tempfile::NamedTempFile;
 
 use super::session::{self, Nobody, Plan, Warden};
+use super::signals::Signals;
 use super::{Outcome, capture};
 use crate::cli;
 use capture_user::source::policy::ConsoleFilter;
@@ -32,27 +33,28 @@ const SPEED: u32 = 20;
 /// # Errors
 /// What stops a capture or the reading of a file.
 pub fn run(options: &cli::Demo) -> anyhow::Result<Outcome> {
+    let signals = Signals::listen()?;
     let mut file = NamedTempFile::new()?;
     file.write_all(SESSION)?;
     if options.offline {
-        return offline(options, &file);
+        return offline(options, &file, signals);
     }
     match lab::enter(1500) {
-        Ok(()) => live(options, &file),
+        Ok(()) => live(options, &file, signals),
         Err(error) => {
             eprintln!("padtap: no private network here ({error}): reading the session from its file; live needs root");
-            offline(options, &file)
+            offline(options, &file, signals)
         }
     }
 }
 
-fn offline(options: &cli::Demo, file: &NamedTempFile) -> anyhow::Result<Outcome> {
+fn offline(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::Result<Outcome> {
     let everything = ConsoleFilter::everything();
     let source = pcap::open([file.path()], move |frame| route(frame, &everything))?;
-    session::run(vec![source], plan(options), &mut Nobody)
+    session::run(vec![source], plan(options, signals), &mut Nobody)
 }
 
-fn live(options: &cli::Demo, file: &NamedTempFile) -> anyhow::Result<Outcome> {
+fn live(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::Result<Outcome> {
     let (sources, control) = xdp::open(&xdp::Config::new(lab::NEAR))?;
     if !options.output.quiet {
         eprintln!("padtap: {}", capture::granted(lab::NEAR, control.granted()));
@@ -71,13 +73,13 @@ fn live(options: &cli::Demo, file: &NamedTempFile) -> anyhow::Result<Outcome> {
         }
     });
     let sources = sources.into_iter().map(|source| Stretched::new(source, stretch)).collect();
-    let outcome = session::run(sources, plan(options), &mut Stage { control, sent, last: None });
+    let outcome = session::run(sources, plan(options, signals), &mut Stage { control, sent, last: None });
     replay.join().map_err(|_| anyhow!("the replay panicked"))??;
     outcome
 }
 
-fn plan(options: &cli::Demo) -> Plan<'_> {
-    Plan { run: &options.run, output: &options.output, workers: 1, wanted: None, interfaces: Vec::new() }
+fn plan(options: &cli::Demo, signals: Signals) -> Plan<'_> {
+    Plan { run: &options.run, output: &options.output, workers: 1, wanted: None, interfaces: Vec::new(), signals }
 }
 
 /// The frames of the session.

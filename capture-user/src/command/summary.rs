@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
+use capture_user::limits::Reached;
 
 /// Writes where the frames went and how long each stage took.
 pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Result<()> {
@@ -31,7 +32,6 @@ pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Res
         (ledger.sink_drops, "records lost"),
         (ledger.frames_written, "frames written"),
         (ledger.write_drops, "frames not written"),
-        (ledger.flows_evicted, "flows evicted"),
     ];
     list(to, "output", &written)?;
     if let Some(words) = ledger.imbalance() {
@@ -55,6 +55,19 @@ pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Res
         )?;
     }
     Ok(())
+}
+
+/// Writes what was given up because a limit was reached.
+pub fn write_limits(to: &mut impl Write, reached: &Reached) -> io::Result<()> {
+    let given_up = [
+        (reached.flows_evicted + reached.flows_evicted_for_memory, "flows"),
+        (reached.fragments_timed_out + reached.fragments_evicted + reached.fragments_overflowed, "datagrams in pieces"),
+        (reached.segments_refused, "segments out of order"),
+        (reached.streams_given_up, "streams without an end"),
+        (reached.names_evicted, "names"),
+        (reached.expectations_evicted, "announced flows"),
+    ];
+    list(to, "given up", &given_up)
 }
 
 /// One line of those counts that are not zero; nothing when all are.

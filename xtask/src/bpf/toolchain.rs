@@ -32,19 +32,24 @@ impl Toolchain {
 
     /// The pinned cargo, set to build the program as everybody builds it.
     pub fn cargo(&self) -> Command {
-        let mut cargo = Command::new("rustup");
-        cargo.args(["run", self.channel, "cargo"]);
-        // What `cargo xtask` and the user's shell set is for the workspace, not for this.
-        for name in ["CARGO", "RUSTC", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTUP_TOOLCHAIN"]
-        {
-            cargo.env_remove(name);
-        }
+        let mut cargo = cargo(self.channel);
         cargo.env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &self.linker);
         cargo
     }
 }
 
-fn find_or_install_channel() -> Result<&'static str> {
+/// A toolchain's cargo, without what `cargo xtask` and the user's shell set for the workspace.
+pub fn cargo(channel: &str) -> Command {
+    let mut cargo = Command::new("rustup");
+    cargo.args(["run", channel, "cargo"]);
+    for name in ["CARGO", "RUSTC", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTUP_TOOLCHAIN"] {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
+/// The pinned nightly, installed if it is missing.
+pub fn find_or_install_channel() -> Result<&'static str> {
     if let Some(channel) = [CHANNEL, "nightly"].into_iter().find(|channel| commit(channel).as_deref() == Some(COMMIT)) {
         return Ok(channel);
     }
@@ -54,10 +59,20 @@ fn find_or_install_channel() -> Result<&'static str> {
 
 /// The commit of an installed toolchain.
 fn commit(channel: &str) -> Option<String> {
+    version(channel, "commit-hash: ")
+}
+
+/// The target that an installed toolchain builds for unless told otherwise.
+pub fn host(channel: &str) -> Option<String> {
+    version(channel, "host: ")
+}
+
+/// What a toolchain's compiler says of itself behind `label`.
+fn version(channel: &str, label: &str) -> Option<String> {
     // `rustup run` would install what is missing; `rustup which` does not.
     let rustc = output(Command::new("rustup").args(["which", "rustc", "--toolchain", channel]))?;
     let version = output(Command::new(rustc.trim()).arg("-vV"))?;
-    version.lines().find_map(|line| line.strip_prefix("commit-hash: ")).map(str::to_owned)
+    version.lines().find_map(|line| line.strip_prefix(label)).map(str::to_owned)
 }
 
 fn add_rust_src(channel: &str) -> Result<()> {

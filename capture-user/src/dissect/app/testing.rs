@@ -1,9 +1,12 @@
 //! What the tests of every protocol do: feed payloads, collect what was said, and mistreat the samples.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use proptest::prelude::*;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{Conversation, Direction, Event, Output, Probe, Protocol, Segment, Step};
 use crate::time::Timestamp;
@@ -68,6 +71,9 @@ pub(crate) fn json(event: &Event) -> Value {
 /// Every truncated prefix of each payload, and random damage to all of them, in both directions: nothing may panic,
 /// whatever it says.
 pub(crate) fn mistreat(protocol: &'static Protocol, payloads: &[(Direction, &[u8])]) {
+    if let Some(folder) = std::env::var_os("PADTAP_SEEDS") {
+        save(folder.as_ref(), protocol, payloads);
+    }
     for cut in 0..payloads.len() {
         for end in 0..=payloads[cut].1.len() {
             let mut shortened = payloads[..=cut].to_vec();
@@ -95,9 +101,37 @@ pub(crate) fn mistreat(protocol: &'static Protocol, payloads: &[(Direction, &[u8
     });
 }
 
+/// Writes payloads as a seed for fuzzing: each behind its flags, the time since the one before and its length, as
+/// `fuzz/src/script.rs` reads them.
+fn save(folder: &Path, protocol: &Protocol, payloads: &[(Direction, &[u8])]) {
+    /// Units of 4 ms.
+    const STEP: u8 = 5;
+    let mut seed = Vec::new();
+    for (direction, bytes) in payloads {
+        let stream = u8::from(segment(protocol, 0, *direction, &[]).stream);
+        let length = u16::try_from(bytes.len()).expect("a short payload");
+        seed.extend([direction.index() as u8 | stream << 1, STEP]);
+        seed.extend(length.to_be_bytes());
+        seed.extend_from_slice(bytes);
+    }
+    let folder = folder.join(protocol.name);
+    let name = Sha256::digest(&seed).iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>();
+    fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(name), seed)).expect("a writable folder");
+}
+
 fn exercise(protocol: &Protocol, bytes: &[u8]) {
     for direction in [Direction::Out, Direction::In] {
         (protocol.probe)(&segment(protocol, 0, direction, bytes));
     }
     (protocol.summary)(bytes, &mut String::new());
+}
+
+/// What has no seeds is not fuzzed.
+#[test]
+fn every_protocol_has_seeds() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/conversation");
+    for protocol in super::PROTOCOLS {
+        let found = fs::read_dir(seeds.join(protocol.name)).map(Iterator::count).unwrap_or(0);
+        assert!(found > 0, "{} has no seeds: docs/fuzzing.md says how to make them", protocol.name);
+    }
 }
