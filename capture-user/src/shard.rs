@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::classify::Classifier;
+use crate::classify::{Classifier, Registry};
 use crate::dissect::app::{Direction, People, Segment};
 use crate::dissect::{Dissector, Packet, Settings, Tcp, Transport, summary};
 use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
@@ -29,6 +29,8 @@ pub struct Config {
     pub people: People,
     /// What is known of consoles, services and networks.
     pub knowledge: Arc<Knowledge>,
+    /// The devices known: shards that are made with clones of a configuration know them together.
+    pub devices: Registry,
 }
 
 impl Default for Config {
@@ -40,6 +42,7 @@ impl Default for Config {
             packets: false,
             people: People::default(),
             knowledge: Knowledge::embedded(),
+            devices: Registry::default(),
         }
     }
 }
@@ -71,7 +74,7 @@ impl Shard {
                 talk: Talk {
                     around,
                     streams: Streams::default(),
-                    classifier: Classifier::new(config.knowledge.clone()),
+                    classifier: Classifier::new(config.knowledge.clone(), config.devices.clone()),
                     records: Vec::new(),
                 },
             },
@@ -239,7 +242,7 @@ impl Talk {
             self.tell(flow, time);
         }
         let mut record = Record::flow(flow, reason, self.classifier.classify(flow));
-        record.subject.device = self.classifier.console(flow);
+        record.subject.device = self.classifier.device(flow);
         self.records.push(record);
     }
 
@@ -248,7 +251,7 @@ impl Talk {
         if self.around.settle(now) {
             for event in self.around.output.events.drain(..) {
                 self.classifier.hear(flow, &event);
-                let subject = Subject { device: self.classifier.console(flow), ..Subject::flow(flow) };
+                let subject = Subject { device: self.classifier.device(flow), ..Subject::flow(flow) };
                 let (kind, time, facts) = (event.kind, event.time, event.facts);
                 self.records.push(Record { kind, time, subject, facts });
             }
@@ -258,8 +261,8 @@ impl Talk {
 
     /// Makes records of what became known of consoles.
     fn tell_devices(&mut self, now: Timestamp) {
-        while let Some(device) = self.classifier.news() {
-            self.records.push(Record::device(now, device));
+        while let Some((time, device)) = self.classifier.news(now) {
+            self.records.push(Record::device(time, device));
         }
     }
 }

@@ -64,8 +64,8 @@ fn is_hidden(capture: &Path, truth: &Value) -> bool {
     let file = capture.file_name().unwrap_or_default().to_string_lossy();
     let cut = file.starts_with("snap96") || file.starts_with("cut-payload");
     let nameless = truth["app"] == "tls" && truth.get("host").is_none() && truth["dst_port"] == 443;
-    let media = matches!(truth["app"].as_str(), Some("rtp" | "rtcp"));
-    nameless || cut && media || truth["role"] == "other"
+    let by_payload = matches!(truth["app"].as_str(), Some("rtp" | "rtcp" | "overwatch"));
+    nameless || cut && by_payload || truth["role"] == "other"
 }
 
 #[track_caller]
@@ -87,7 +87,10 @@ fn check_flows(capture: &Path, truth: &Value, records: &[Value]) {
 
 #[track_caller]
 fn check_devices(capture: &Path, truth: &Value, records: &[Value]) {
-    let told: BTreeMap<_, _> = of_kind(records, "device").map(|device| (device["mac"].to_string(), device)).collect();
+    // Of several records of one device the latest holds, whichever shard's comes first.
+    let mut told: Vec<_> = of_kind(records, "device").collect();
+    told.sort_by_key(|device| device["ts"].to_string());
+    let told: BTreeMap<_, _> = told.into_iter().map(|device| (device["mac"].to_string(), device)).collect();
     let wanted = truth["devices"].as_array().expect("devices");
     for device in wanted {
         let found = told.get(&device["mac"].to_string());

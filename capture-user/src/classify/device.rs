@@ -4,15 +4,17 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::either;
-use super::ends::{Ends, hosts, is_local_host};
+use super::ends::{hosts, is_local, is_local_host};
 use crate::dissect::app::{DdpFacts, DhcpFacts, Event, HttpFacts, SsdpFacts};
 use crate::dissect::{Mac, Packet};
 use crate::flow::Flow;
 use crate::knowledge::{Confidence, Family, Fingerprints, Knowledge, Strength, SynShape};
+use crate::time::Timestamp;
 
 /// Devices that are told apart; more are not looked at.
 const MOST_DEVICES: usize = 4_096;
@@ -28,7 +30,7 @@ const MOST_CLUES: usize = 16;
 pub struct DeviceFacts {
     /// Its MAC.
     pub mac: Mac,
-    /// Its addresses, the one seen first first.
+    /// Its addresses, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ips: Vec<IpAddr>,
     /// Who built its network adapter.
@@ -64,46 +66,73 @@ struct Device {
     /// Whether its own address was seen to send.
     speaks: bool,
     is_news: bool,
+    /// When it was told of last.
+    told: Option<Timestamp>,
+    /// Whether it was told of as no console.
+    is_told: bool,
 }
 
-/// All devices of one shard.
+/// All devices of a run.
 #[derive(Debug, Default)]
 pub struct Devices {
     known: HashMap<Mac, Device>,
     news: VecDeque<Mac>,
 }
 
+/// A MAC that was seen with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Meeting {
+    mac: Mac,
+    /// The address, if it is a host's on the local network.
+    address: Option<IpAddr>,
+    /// Whether it is of another network: who carries it routes.
+    routes: bool,
+    /// Whether it sent.
+    speaks: bool,
+}
+
+/// Who a new flow's first packet is between.
+pub fn meetings(flow: &Flow, packet: &Packet<'_>) -> impl Iterator<Item = Meeting> + use<> {
+    let sender = packet.macs.map(|(sender, _)| sender);
+    hosts(flow).into_iter().flatten().filter(|(_, mac)| !mac.is_group() && *mac != Mac::default()).map(
+        move |(address, mac)| Meeting {
+            mac,
+            address: Some(address).filter(|address| is_local_host(*address)),
+            routes: !is_local(address),
+            speaks: sender == Some(mac),
+        },
+    )
+}
+
+/// Whether devices are told of by such facts.
+pub fn is_telling(event: &Event) -> bool {
+    matches!(event.kind, "dhcp" | "http" | "ssdp" | "ddp")
+}
+
 impl Devices {
-    /// Takes in who a new flow is between, and how its first packet was made.
-    pub fn meet(&mut self, flow: &Flow, packet: &Packet<'_>, knowledge: &Knowledge) {
-        let Some(hosts) = hosts(flow) else { return };
-        let sender = packet.macs.map(|(sender, _)| sender);
-        for (address, mac) in hosts {
-            let Some(device) = self.device(mac, knowledge) else { continue };
-            let change = if is_local_host(address) {
-                device.speaks |= sender == Some(mac);
-                device.add_address(address)
-            } else {
-                device.routes |= !super::ends::is_local(address);
-                false
-            };
-            if change {
-                self.tell(mac);
-            }
+    /// Takes in a meeting.
+    pub fn meet(&mut self, meeting: Meeting, knowledge: &Knowledge) {
+        let Some(device) = self.device(meeting.mac, knowledge) else { return };
+        device.routes |= meeting.routes;
+        device.speaks |= meeting.speaks && meeting.address.is_some();
+        if meeting.address.is_some_and(|address| device.add_address(address)) {
+            self.tell(meeting.mac);
         }
-        if let Some((mac, shape)) = opening(packet) {
-            for entry in knowledge.devices.syn(&shape) {
-                let text = format!("TCP SYN with window {} and time to live {}", shape.window, shape.ttl);
-                self.note(mac, Clue::new(entry.family, &entry.model, entry.strength, entry.confidence, text));
-            }
+    }
+
+    /// Takes in how a device opens a TCP connection.
+    pub fn see_opening(&mut self, mac: Mac, shape: &SynShape<'_>, marks: &Fingerprints) {
+        for entry in marks.syn(shape) {
+            let text = format!("TCP SYN with window {} and time to live {}", shape.window, shape.ttl);
+            self.note(mac, Clue::new(entry.family, &entry.model, entry.strength, entry.confidence, text));
         }
     }
 
     /// Takes in what was said on a flow.
-    pub fn hear(&mut self, flow: &Flow, event: &Event, marks: &Fingerprints) {
-        let facts = (*event.facts).as_any();
+    pub fn hear(&mut self, flow: &Flow, event: &Event, knowledge: &Knowledge) {
+        let (facts, marks) = ((*event.facts).as_any(), &knowledge.devices);
         if let Some(facts) = facts.downcast_ref() {
-            self.hear_dhcp(flow, facts, marks);
+            self.hear_dhcp(flow, facts, knowledge);
         } else if let Some(HttpFacts { user_agent: Some(agent), .. }) = facts.downcast_ref() {
             self.hear_agent(flow, "HTTP", agent, marks);
         } else if let Some(SsdpFacts { user_agent, server, .. }) = facts.downcast_ref() {
@@ -118,8 +147,11 @@ impl Devices {
         }
     }
 
-    fn hear_dhcp(&mut self, flow: &Flow, facts: &DhcpFacts, marks: &Fingerprints) {
+    fn hear_dhcp(&mut self, flow: &Flow, facts: &DhcpFacts, knowledge: &Knowledge) {
         let Some(mac) = facts.client_mac else { return };
+        if self.device(mac, knowledge).is_none() {
+            return;
+        }
         let server = flow.macs.filter(|_| facts.your_ip.is_some()).map(|(source, _)| source);
         if let Some(server) = server.filter(|server| *server != mac).and_then(|server| self.known.get_mut(&server)) {
             server.routes = true;
@@ -131,7 +163,7 @@ impl Devices {
             }
         }
         let (class, name) = (facts.vendor_class.as_deref(), facts.hostname.as_deref());
-        for entry in marks.dhcp(class, name, &facts.parameter_list, &facts.option_order) {
+        for entry in knowledge.devices.dhcp(class, name, &facts.parameter_list, &facts.option_order) {
             let text = match (&entry.vendor_class, &entry.hostname) {
                 (Some(class), _) => format!("DHCP vendor class {class}"),
                 (None, Some(start)) => format!("DHCP host name that begins with {start}"),
@@ -194,33 +226,28 @@ impl Devices {
         }
     }
 
-    /// The next device of which something new is known.
-    pub fn news(&mut self) -> Option<DeviceFacts> {
+    /// The next device of which something new is known, and since when: a little later than it was told of before, so
+    /// that of several shards' records the latest holds.
+    pub fn news(&mut self, now: Timestamp) -> Option<(Timestamp, DeviceFacts)> {
         let mac = self.news.pop_front()?;
         let device = self.known.get_mut(&mac)?;
         device.is_news = false;
-        Some(device.facts(mac))
+        let time = device.told.map_or(now, |told| now.max(told.after(Duration::from_nanos(1))));
+        device.told = Some(time);
+        Some((time, device.facts(mac)))
     }
 
-    /// Hosts that are no consoles, as far as is known: those that routers forward for are not here, and routers are none.
+    /// Hosts that are no consoles, as far as is known: neither are those beyond routers, nor routers. Each is told once.
     pub fn rest(&mut self) -> Vec<DeviceFacts> {
-        let hosts = self.known.drain().filter(|(_, device)| {
-            device.likely().is_none() && device.speaks && !device.routes && !device.addresses.is_empty()
-        });
-        let mut hosts: Vec<_> = hosts.map(|(mac, device)| device.facts(mac)).collect();
+        let mut hosts = Vec::new();
+        for (mac, device) in &mut self.known {
+            let is_host = device.speaks && !device.routes && !device.addresses.is_empty();
+            if device.likely().is_none() && is_host && !std::mem::replace(&mut device.is_told, true) {
+                hosts.push(device.facts(*mac));
+            }
+        }
         hosts.sort_by_key(|host| host.mac);
         hosts
-    }
-
-    /// The console at either end of a flow; of two the client's.
-    pub fn console(&self, flow: &Flow) -> Option<Mac> {
-        let (source, destination) = flow.macs?;
-        let order = match Ends::of(flow).up {
-            crate::dissect::app::Direction::Out => [source, destination],
-            crate::dissect::app::Direction::In => [destination, source],
-        };
-        let is_console = |mac: &Mac| self.known.get(mac).is_some_and(|device| device.likely().is_some());
-        order.into_iter().find(is_console)
     }
 }
 
@@ -229,6 +256,8 @@ impl Device {
         let new = self.addresses.len() < MOST_ADDRESSES && !self.addresses.contains(&address);
         if new {
             self.addresses.push(address);
+            // In no order of events: several shards bring them.
+            self.addresses.sort_unstable();
         }
         new
     }
@@ -260,7 +289,7 @@ impl Device {
             };
         };
         let mut clues: Vec<_> = self.of(family).collect();
-        clues.sort_by(|one, other| other.weight.total_cmp(&one.weight));
+        clues.sort_by(|one, other| other.weight.total_cmp(&one.weight).then_with(|| one.text.cmp(&other.text)));
         let model = clues.iter().find_map(|clue| clue.model.clone());
         let why = clues.iter().map(|clue| clue.text.clone()).collect();
         DeviceFacts { mac, ips: addresses, vendor, family, model, confidence, why }
@@ -283,7 +312,7 @@ impl Clue {
 }
 
 /// Who opens a TCP connection with this packet, and how.
-fn opening<'a>(packet: &Packet<'a>) -> Option<(Mac, SynShape<'a>)> {
+pub fn opening<'a>(packet: &Packet<'a>) -> Option<(Mac, SynShape<'a>)> {
     let (header, ip) = (packet.transport.tcp()?, packet.ip.as_ref()?);
     let (mac, _) = packet.macs?;
     let opens = header.flags.syn() && !header.flags.ack();
@@ -313,27 +342,40 @@ mod tests {
         devices
     }
 
+    fn news(devices: &mut Devices) -> Option<DeviceFacts> {
+        devices.news(Timestamp::new(0, 0)).map(|(_, facts)| facts)
+    }
+
+    #[test]
+    fn later_news_are_later_whoever_tells_them() {
+        let mut devices = devices();
+        let (first, _) = devices.news(Timestamp::new(9, 0)).expect("its MAC");
+        devices.note(MAC, clue(Family::Playstation, None, Strength::Strong, "class"));
+        let (second, _) = devices.news(Timestamp::new(3, 0)).expect("its class");
+        assert!(first < second && second < Timestamp::new(10, 0));
+    }
+
     #[test]
     fn marks_add_up_and_news_come_once() {
         let mut devices = devices();
-        let first = devices.news().expect("its MAC");
+        let first = news(&mut devices).expect("its MAC");
         assert_eq!((first.mac, first.family, first.model.as_deref()), (MAC, Family::Playstation, Some("ps4")));
-        assert!(devices.news().is_none());
+        assert!(news(&mut devices).is_none());
         for _ in 0..2 {
             devices.note(MAC, clue(Family::Playstation, Some("ps4"), Strength::Strong, "class"));
         }
-        let second = devices.news().expect("its class");
+        let second = news(&mut devices).expect("its class");
         assert!(second.confidence > first.confidence, "{second:?}");
         assert_eq!(second.why.first().map(String::as_str), Some("class"));
-        assert!(devices.news().is_none());
+        assert!(news(&mut devices).is_none());
     }
 
     #[test]
     fn a_mark_that_others_share_makes_no_console() {
         let mut devices = devices();
-        while devices.news().is_some() {}
+        while news(&mut devices).is_some() {}
         devices.note(PC, clue(Family::Playstation, Some("ps4"), Strength::Weak, "syn"));
-        assert!(devices.news().is_none());
+        assert!(news(&mut devices).is_none());
         devices.known.get_mut(&PC).expect("known").add_address(IpAddr::from([192, 168, 1, 77]));
         let rest = devices.rest();
         assert_eq!(rest.iter().map(|host| (host.mac, host.family)).collect::<Vec<_>>(), [(PC, Family::Other)]);
@@ -343,7 +385,7 @@ mod tests {
     fn the_likelier_family_wins() {
         let mut devices = devices();
         devices.note(MAC, clue(Family::Xbox, None, Strength::Strong, "agent"));
-        let device = devices.news().expect("known");
+        let device = news(&mut devices).expect("known");
         assert_eq!((device.family, device.why), (Family::Xbox, vec!["agent".to_owned()]));
     }
 

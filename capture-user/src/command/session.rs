@@ -156,6 +156,7 @@ fn shard_config(plan: &Plan<'_>) -> anyhow::Result<shard::Config> {
         people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
         dissect: Settings { duplicate_window: plan.run.mirror_window, ..Settings::default() },
         knowledge: knowledge::load(&plan.run.knowledge)?,
+        devices: Default::default(),
     })
 }
 
