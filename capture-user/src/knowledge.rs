@@ -208,7 +208,7 @@ mod tests {
         let network = "[[network]]\nid = \"x\"\nowner = \"X\"\nkind = \"own\"\n";
         check_error("networks.toml", &format!("{network}v4 = [\"10.0.0.0/8\", \"10.0.0.1/8\"]"), 5, &["10.0.0.0/8"]);
         check_error("networks.toml", &format!("{network}v4 = [\"fe80::/10\"]"), 5, &["IPv4"]);
-        check_error("networks.toml", &network.replace("own", "hired"), 4, &["own", "cloud"]);
+        check_error("networks.toml", &network.replace("\"own\"", "\"hired\""), 4, &["own", "cloud"]);
         let port = "[[port]]\ntransport = \"udp\"\n";
         check_error("ports.toml", &format!("{port}ports = [\"9-8\"]"), 3, &["9-8"]);
         check_error("ports.toml", &format!("{port}ports = [\"70000\"]"), 3, &["65535"]);
