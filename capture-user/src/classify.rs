@@ -30,7 +30,7 @@ use crate::time::Timestamp;
 pub type Registry = Arc<Mutex<Devices>>;
 
 /// Meetings that a shard remembers, so that it need not ask the registry again.
-const MOST_MET: usize = 16_384;
+const MOST_MET: usize = 512;
 
 /// The conclusions of one shard.
 #[derive(Debug)]

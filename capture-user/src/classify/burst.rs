@@ -16,9 +16,9 @@ const LONGEST: u32 = 128;
 /// Silence that ends a burst.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Servers of a burst that are told apart.
-const MOST_SERVERS: usize = 8;
+const MOST_SERVERS: usize = 4;
 /// Bursts that are remembered; flows are reported minutes after they began.
-const MOST_BURSTS: usize = 4_096;
+const MOST_BURSTS: usize = 512;
 
 /// Who sends, and how much.
 type Key = (IpAddr, u32);
