@@ -129,7 +129,7 @@ pub trait View: Clone + Send {
 /// Where frames went before they were delivered: the source's part of the ledger, in frames.
 /// `seen = passed + filtered + shunted + redirected + redirect_errors` and
 /// `redirected = delivered + rx_dropped + rx_ring_full`, once nothing is in flight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
     /// Frames the interface (or the file) brought.
     pub seen: u64,

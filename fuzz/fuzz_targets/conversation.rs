@@ -1,5 +1,6 @@
 //! One application protocol: payloads of any bytes, both ways, over datagrams or a stream with gaps, through its probe,
-//! a conversation and its packet list. What it says is in proportion to what it was told.
+//! a conversation and its packet list. What it says is in proportion to what it was told, and does not depend on how
+//! a stream that it recognises is cut into segments.
 //!
 //! The protocol is the one that PADTAP_PROTOCOL names.
 
@@ -7,7 +8,7 @@
 
 use std::sync::LazyLock;
 
-use capture_user::dissect::app::{Conversation, Output, Over, PROTOCOLS, Protocol, Step};
+use capture_user::dissect::app::{Conversation, Event, Output, Over, PROTOCOLS, Probe, Protocol, Step};
 use capture_user::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use padtap_fuzz::check;
@@ -27,7 +28,9 @@ fuzz_target!(|input: &[u8]| {
     let carrier = if first.prefers_stream() { Over::Udp } else { Over::Tcp };
     let protocol = ASKED_FOR.iter().find(|protocol| protocol.over != carrier).unwrap_or(&ASKED_FOR[0]);
     let stream = protocol.over == Over::Tcp || protocol.over == Over::Both && first.prefers_stream();
-    Flow {
+    // A stream's flow waits until the probe thinks that it may be; without that, more is reached.
+    let as_flows_do = stream && first.snapped() == 0;
+    let flow = || Flow {
         protocol,
         stream,
         port: first.port(protocol),
@@ -35,8 +38,14 @@ fuzz_target!(|input: &[u8]| {
         unread: Default::default(),
         out: Output::default(),
         offered: 0,
+        is_open: !as_flows_do,
+        said: Vec::new(),
+    };
+    let (recognised, said) = flow().run(input, usize::MAX);
+    if as_flows_do && recognised {
+        let cut = 1 + input.len() % 7;
+        assert_eq!(said, flow().run(input, cut).1, "whole, and in segments of {cut} bytes");
     }
-    .run(input);
 });
 
 /// Bytes of records that an input may become, beside [`EXPANSION`] times those it offered.
@@ -53,29 +62,43 @@ struct Flow {
     out: Output,
     /// Bytes read, some of them more than once.
     offered: usize,
+    /// Whether the conversation has begun.
+    is_open: bool,
+    /// What it said, but for records.
+    said: Vec<String>,
 }
 
 impl Flow {
-    fn run(&mut self, input: &[u8]) {
+    /// Whether the first piece was recognised, and all it says of an input whose pieces come in segments of at most
+    /// `cut` bytes.
+    fn run(mut self, input: &[u8], cut: usize) -> (bool, Vec<String>) {
+        let mut recognised = None;
         let mut time = Timestamp::from_nanos(1_700_000_000_000_000_000);
         for piece in pieces(input) {
             time = piece.time(time);
             self.summarise(piece.bytes);
-            if let Some(length) = piece.gap().filter(|_| self.stream) {
-                self.unread[piece.direction().index()].clear();
-                let step = self.conversation.gap(piece.direction(), length, &mut self.out);
-                if !matches!(step, Step::Consumed(_)) {
-                    break;
-                }
-            }
-            if !self.read(&piece, time) {
+            if !self.lose(&piece) || !piece.segments(cut).all(|segment| self.read(&segment, time)) {
                 break;
             }
+            recognised.get_or_insert(self.is_open);
         }
         self.conversation.end(time, &mut self.out);
+        self.heard(0);
+        // How many CRLFs were one keep-alive is told by how they came.
+        let records = self.out.events.iter().filter(|event| event.kind != "sip_keepalive");
+        self.said.extend(records.map(|event| format!("{} {}", event.kind, json(event))));
         let said = check::events(self.out.events.drain(..));
         assert!(said <= ALLOWANCE + EXPANSION * self.offered, "{said} bytes of records from {}", self.offered);
-        self.heard(0);
+        self.said.push(format!("{:?}", self.out.label));
+        (recognised.unwrap_or(self.is_open), self.said)
+    }
+
+    /// Whether there is more to be read after the bytes that are lost before a piece.
+    fn lose(&mut self, piece: &Piece<'_>) -> bool {
+        let Some(length) = piece.gap().filter(|_| self.stream) else { return true };
+        self.unread[piece.direction().index()].clear();
+        let step = self.conversation.gap(piece.direction(), length, &mut self.out);
+        matches!(step, Step::Consumed(_))
     }
 
     /// Whether there is more to be read.
@@ -83,7 +106,10 @@ impl Flow {
         let unread = &mut self.unread[piece.direction().index()];
         unread.extend_from_slice(piece.bytes);
         let segment = piece.segment(self.port, time, self.stream, unread);
-        (self.protocol.probe)(&segment);
+        self.is_open |= (self.protocol.probe)(&segment) != Probe::No;
+        if !self.is_open {
+            return true;
+        }
         let step = self.conversation.read(&segment, &mut self.out);
         let offered = unread.len();
         match step {
@@ -103,8 +129,9 @@ impl Flow {
         assert!(self.out.names.len() <= 16 + bytes, "{} names from {bytes} bytes", self.out.names.len());
         assert!(self.out.expectations.len() <= 256, "{} announcements", self.out.expectations.len());
         assert!(self.out.names.iter().all(|resolved| resolved.name.len() <= 1_024), "a long name");
-        self.out.names.clear();
+        self.said.extend(self.out.names.drain(..).map(|resolved| format!("{resolved:?}")));
         for announced in self.out.expectations.drain(..) {
+            self.said.push(format!("{announced:?}"));
             (announced.open)();
         }
     }
@@ -114,4 +141,8 @@ impl Flow {
         (self.protocol.summary)(bytes, &mut line);
         assert!(line.len() <= 4_096 + 8 * bytes.len(), "{} bytes of summary for {}", line.len(), bytes.len());
     }
+}
+
+fn json(event: &Event) -> String {
+    serde_json::to_string(&*event.facts).expect("facts serialise")
 }

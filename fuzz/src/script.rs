@@ -60,6 +60,12 @@ impl Piece<'_> {
         clock::after(before, self.step)
     }
 
+    /// It in segments of at most `cut` bytes; one where it is empty.
+    pub fn segments(&self, cut: usize) -> impl Iterator<Item = Piece<'_>> {
+        let empty = self.bytes.is_empty().then_some(self.bytes);
+        empty.into_iter().chain(self.bytes.chunks(cut)).map(|bytes| Piece { bytes, ..*self })
+    }
+
     /// The port of the server: usually the first that `protocol` has.
     pub fn port(&self, protocol: &Protocol) -> u16 {
         let ports = || protocol.ports.iter().copied().chain([40_000]);
@@ -72,7 +78,7 @@ impl Piece<'_> {
         let server = SocketAddr::from(([203, 0, 113, 10], port));
         let direction = self.direction();
         let (source, destination) = if direction == Direction::Out { (client, server) } else { (server, client) };
-        let length = u32::try_from(bytes.len()).expect("a short payload") + self.snapped();
+        let length = u32::try_from(bytes.len()).expect("a short payload") + if stream { 0 } else { self.snapped() };
         Segment { time, direction, source, destination, stream, bytes, length }
     }
 }

@@ -162,18 +162,18 @@ fn report(
     lost_on_the_cable: u64,
     elapsed: Duration,
 ) -> Report {
-    let done = if options.mode == BenchMode::Dissect { ledger.dissected } else { ledger.delivered };
+    let done = if options.mode == BenchMode::Dissect { ledger.dissected } else { ledger.source.delivered };
     let seconds = elapsed.as_secs_f64();
     Report {
         offered,
-        delivered: ledger.delivered,
+        delivered: ledger.source.delivered,
         dissected: ledger.dissected,
         lost: offered - done,
         lost_on_the_cable,
         seconds,
         offered_mpps: offered as f64 / seconds / 1e6,
         mpps: done as f64 / seconds / 1e6,
-        balanced: offered == ledger.seen + lost_on_the_cable && ledger.imbalance().is_none(),
+        balanced: offered == ledger.source.seen + lost_on_the_cable && ledger.imbalance().is_none(),
         ledger,
         latency_ns,
     }

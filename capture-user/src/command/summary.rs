@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
 use capture_user::limits::Reached;
+use capture_user::source::Tally;
 
 /// Writes where the frames went and how long each stage took.
 pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Result<()> {
-    let Ledger { seen, passed, filtered, shunted, delivered, dissected, duplicates, .. } = *ledger;
+    let Ledger { source: Tally { seen, passed, filtered, shunted, delivered, .. }, dissected, duplicates, .. } =
+        *ledger;
     writeln!(to, "frames   {seen} seen, {delivered} delivered, {dissected} dissected, {} lost", ledger.lost())?;
     let kept_out = [
         (passed, "passed to the stack"),
@@ -20,10 +22,10 @@ pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Res
     ];
     list(to, "", &kept_out)?;
     let lost = [
-        (ledger.redirect_errors, "without a socket"),
-        (ledger.rx_dropped, "without a free buffer"),
-        (ledger.rx_ring_full, "at a full receive ring"),
-        (ledger.bad_descriptors, "unreadable"),
+        (ledger.source.redirect_errors, "without a socket"),
+        (ledger.source.rx_dropped, "without a free buffer"),
+        (ledger.source.rx_ring_full, "at a full receive ring"),
+        (ledger.source.bad_descriptors, "unreadable"),
         (ledger.worker_queue_drops, "at a full worker queue"),
     ];
     list(to, "lost", &lost)?;

@@ -36,29 +36,35 @@ pub fn rows() -> String {
     TABLE.iter().map(row).collect()
 }
 
-const NAMES: &str = "`expected.json` lists at most 12 names of a certificate; tshark shows all 40 of this one (`-T fields -e \
-     x509ce.dNSName`).";
-const NOT_RTP: &str = "No RTP: tshark's heuristic takes any payload whose first two bits are 10, and counts as streams groups \
-     of 1 to 6 packets, with a loss of -200 % or a jitter of minutes. nDPI calls the flow EpicGames.";
+const NAMES: &str = "`expected.json` lists at most 12 names of a certificate; tshark shows all 40 \
+     of this one (`-T fields -e x509ce.dNSName`).";
+const NOT_RTP: &str = "No RTP: tshark's heuristic takes any payload whose first two bits are 10, and \
+     counts as streams groups of 1 to 6 packets, with a loss of -200 % or a jitter \
+     of minutes. nDPI calls the flow EpicGames.";
 const DTLS_CERTIFICATES: &str = "`expected.json` lists no certificates of DTLS, but tshark has them: its field \
      `dtls.handshake.certificate` has bytes with the same SHA-256.";
-const NO_SNI: &str = "The hello has no server name: tshark finds none either, and JA4 then has the letter `i`. nDPI writes `d` \
-     for every hello of DTLS.";
-const ALPN: &str = "The hello offers `http/1.1` alone. JA4 takes the first and the last character, `h1`, as FoxIO's own \
-     `ja4.py` prints of this hello; nDPI 4.11 takes the first two.";
-const ONE_PACKET: &str = "The only packet of this source, with payload type 63, which no profile assigns (RFC 3551 section 6): it \
-     shows nothing that random bytes do not.";
-const COPIES: &str = "The capture has the packets of one side twice, some 0.1 ms apart, with the same IP identification, TTL \
-     and sequence number: copies that a mirror makes. padtap counts them in the ledger (`duplicates`) and not \
-     in flows; tshark calls them retransmissions.";
-const CONTENT_LENGTH: &str = "`Content-Length: 272` ends the body before its `m=` line, and what is beyond is to be discarded (RFC \
-     3261 section 18.3). tshark finds no media either; Suricata reads on to the end of the datagram.";
-const CONTENT_LENGTH_ADDRESS: &str = "`Content-Length: 272` ends the body before its first `m=` line; padtap tells an address with the media \
-     that use it, so there is none. tshark finds no media either.";
-const POINTERS: &str = "The names point forward and at themselves. padtap calls the message malformed and stops; tshark goes on \
-     through all the records that the header claims and prints each name as too long.";
-const HOLES: &str = "tshark joins a body before it dissects the response, and three bodies have holes. With `-o \
-     http.desegment_body:FALSE` it, too, finds 15.";
+const NO_SNI: &str = "The hello has no server name: tshark finds none either, and JA4 then has the \
+     letter `i`. nDPI writes `d` for every hello of DTLS.";
+const ALPN: &str = "The hello offers `http/1.1` alone. JA4 takes the first and the last character, \
+     `h1`, as FoxIO's own `ja4.py` prints of this hello; nDPI 4.11 takes the first \
+     two.";
+const ONE_PACKET: &str = "The only packet of this source, with payload type 63, which no profile assigns \
+     (RFC 3551 section 6): it shows nothing that random bytes do not.";
+const COPIES: &str = "The capture has the packets of one side twice, some 0.1 ms apart, with the \
+     same IP identification, TTL and sequence number: copies that a mirror makes. \
+     padtap counts them in the ledger (`duplicates`) and not in flows; tshark calls \
+     them retransmissions.";
+const CONTENT_LENGTH: &str = "`Content-Length: 272` ends the body before its `m=` line, and what is beyond \
+     is to be discarded (RFC 3261 section 18.3). tshark finds no media either; \
+     Suricata reads on to the end of the datagram.";
+const CONTENT_LENGTH_ADDRESS: &str = "`Content-Length: 272` ends the body before its first `m=` line; padtap tells \
+     an address with the media that use it, so there is none. tshark finds no media \
+     either.";
+const POINTERS: &str = "Every name is a pointer forward. padtap calls the message malformed and stops; \
+     tshark reads on to the end of the datagram, 10,518 questions of 6 bytes, and \
+     prints each name as too long.";
+const HOLES: &str = "tshark joins a body before it dissects the response, and three bodies have \
+     holes. With `-o http.desegment_body:FALSE` it, too, finds 15.";
 
 /// Every difference that is left, by file and fact.
 pub const TABLE: &[Difference] = &[

@@ -214,10 +214,10 @@ impl<'scope> FrameFile<'scope> {
 /// drops of the system those in it.
 fn statistics(ledger: &Ledger) -> Statistics {
     Statistics {
-        received: Some(ledger.seen),
-        accepted: Some(ledger.redirected + ledger.redirect_errors),
-        interface_drops: Some(ledger.redirect_errors + ledger.rx_dropped + ledger.rx_ring_full),
-        os_drops: Some(ledger.bad_descriptors + ledger.worker_queue_drops + ledger.write_drops),
+        received: Some(ledger.source.seen),
+        accepted: Some(ledger.source.redirected + ledger.source.redirect_errors),
+        interface_drops: Some(ledger.source.redirect_errors + ledger.source.rx_dropped + ledger.source.rx_ring_full),
+        os_drops: Some(ledger.source.bad_descriptors + ledger.worker_queue_drops + ledger.write_drops),
         delivered: Some(ledger.frames_written),
         ..Statistics::default()
     }

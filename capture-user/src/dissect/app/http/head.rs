@@ -130,9 +130,10 @@ fn could_start(line: &[u8]) -> bool {
     let (Some(first), second) = (words.next(), words.next()) else { return true };
     match second {
         None => b"HTTP/1.1".starts_with(first) || is_version(first) || first.len() < 3 || is_method(first),
-        Some(_) if is_version(first) => line.len() < 1024,
+        Some(_) if is_version(first) => line.len() < MAX_HEAD,
         Some(target) => {
-            let begun = target.is_empty() || could_be_target(first, target) || b"https://".starts_with(target);
+            let schemes: [&[u8]; 2] = [b"http://", b"https://"];
+            let begun = could_be_target(first, target) || schemes.iter().any(|scheme| scheme.starts_with(target));
             is_method(first) && (begun || first == b"CONNECT") && line.len() < MAX_HEAD
         }
     }
@@ -194,6 +195,18 @@ mod tests {
             "HTTP/1.1 -20 OK",
         ] {
             check(other, None);
+        }
+    }
+
+    /// Found by fuzzing: whole it was read, cut behind the scheme it was none of HTTP.
+    #[test]
+    fn a_start_line_may_be_cut_anywhere() {
+        for line in
+            ["GET http:///update HTTP/1.1\r\n", "GET https://a HTTP/1.1\r\n", "CONNECT a.example:443 HTTP/1.1\r\n"]
+        {
+            for end in 0..=line.len() {
+                assert!(matches!(Head::find(&line.as_bytes()[..end]), Found::Part), "{line} to {end}");
+            }
         }
     }
 

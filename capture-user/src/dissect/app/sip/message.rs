@@ -77,13 +77,22 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Whether bytes without a line end may begin a message: so far they are those of a start line.
+/// Whether bytes without a line end may begin a message: whatever [`start_line`] takes does, wherever it is cut.
 fn may_start(bytes: &[u8]) -> bool {
-    let method = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
-    !bytes.is_empty()
-        && method.len() <= 20
-        && method.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'/' | b'.' | b'0' | b'2'))
-        && bytes.iter().all(|byte| !byte.is_ascii_control() || *byte == b'\r')
+    let first = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let is_version = first.len() <= VERSION.len()
+        && VERSION.as_bytes().iter().zip(first).all(|(known, byte)| known.eq_ignore_ascii_case(byte));
+    !bytes.is_empty() && (is_version || is_method(first)) && !bytes.iter().any(is_control)
+}
+
+/// A token of RFC 3261 section 25.1; the longest method in use has ten letters.
+fn is_method(word: &[u8]) -> bool {
+    word.len() <= 32 && word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte))
+}
+
+/// What no start line has; the carriage return belongs to its end.
+fn is_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\r' | b'\t')
 }
 
 /// Whether bytes look like a start line: one of a message that is whole, or as much of it as there is.
@@ -110,6 +119,9 @@ pub(super) fn begins_start(bytes: &[u8]) -> bool {
 }
 
 fn start_line(line: &str) -> Option<Start<'_>> {
+    if line.bytes().any(|byte| is_control(&byte)) {
+        return None;
+    }
     let (first, rest) = line.split_once(' ')?;
     if first.eq_ignore_ascii_case(VERSION) {
         let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -117,10 +129,10 @@ fn start_line(line: &str) -> Option<Start<'_>> {
         return Some(Start::Response { status, reason });
     }
     let (uri, version) = rest.rsplit_once(' ')?;
-    let is_method = (1..=32).contains(&first.len())
-        && first.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte));
     let is_uri = uri.contains(':') && !uri.contains(' ');
-    (is_method && is_uri && version.eq_ignore_ascii_case(VERSION)).then_some(Start::Request { method: first, uri })
+    let is_request =
+        !first.is_empty() && is_method(first.as_bytes()) && is_uri && version.eq_ignore_ascii_case(VERSION);
+    is_request.then_some(Start::Request { method: first, uri })
 }
 
 /// Where the fields end, and where the empty line after them ends.
@@ -263,6 +275,22 @@ mod tests {
             assert!(!looks_like_start(other.as_bytes()) && !begins_start(other.as_bytes()), "{other:?}");
         }
         assert!(begins_start(b"REGISTER sip:exam"));
+    }
+
+    /// Found by fuzzing: whole it was read, in two segments it was none of SIP.
+    #[test]
+    fn a_start_line_may_be_cut_anywhere() {
+        for line in
+            ["x-Long.Method-Of-Somebody sip:a@b SIP/2.0\r\n", "sip/2.0 200 Fine\tindeed\r\n", "jaK sip:a@b SIP/2.0\n"]
+        {
+            assert!(looks_like_start(line.as_bytes()), "{line}");
+            for end in 1..line.len() {
+                assert!(matches!(Head::parse(&line.as_bytes()[..end], false), Parsed::Incomplete), "{line} to {end}");
+            }
+        }
+        for line in ["INVITE sip:acme\x01\0oice.example.net SIP/2.0\r\n", "SIP/2.0 200 O\x08K\r\n"] {
+            assert!(!looks_like_start(line.as_bytes()), "{line}");
+        }
     }
 
     #[test]
