@@ -9,6 +9,7 @@ mod community_id;
 mod expected;
 mod holders;
 mod key;
+mod marks;
 mod queue;
 mod shape;
 mod table;
@@ -24,6 +25,7 @@ pub use application::{Application, Surroundings};
 pub use community_id::CommunityId;
 pub use holders::Holder;
 pub use key::{Key, Protocol};
+pub use marks::Marks;
 pub use shape::{Shape, Summary};
 pub use table::Table;
 pub use tcp::Connection;
@@ -104,6 +106,8 @@ pub struct Flow {
     pub application: Application,
     /// What the timeline keeps of it.
     pub watch: Watch,
+    /// What its first payloads showed.
+    pub marks: Marks,
     reported: Timestamp,
     place: queue::Place,
     /// Bytes it held when it was last weighed.
@@ -140,6 +144,7 @@ impl Flow {
             tcp: (key.protocol() == Protocol::TCP).then(Connection::default),
             application: Application::default(),
             watch: Watch::default(),
+            marks: Marks::default(),
             reported: time,
             place: queue::Place::default(),
             weight: 0,
