@@ -58,7 +58,7 @@ pub enum Command {
     ///
     /// As root it makes a network namespace of its own with a pair of virtual interfaces, replays the session through
     /// it and captures it with XDP and AF_XDP. Otherwise it reads the same capture from the file and says so.
-    Demo(Demo),
+    Demo(Box<Demo>),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -141,7 +141,7 @@ pub struct Filter {
     /// everything is captured.
     #[arg(long, value_name = "WHO")]
     pub console: Vec<String>,
-    /// Leave out a port (`port:443`, `udp:53`, `tcp:9000-9010`) or a prefix, on either side. May be given often.
+    /// Leave out a port (`443`, `udp/53`, `tcp/9000-9010`) or a prefix, on either side. May be given often.
     #[arg(long, value_name = "WHAT")]
     pub exclude: Vec<String>,
     /// Leave out what is not the consoles' own but helps to find them: DHCP, ARP, mDNS, SSDP, console discovery.
@@ -175,6 +175,10 @@ pub struct Run {
     /// Flows kept by each shard at most; beyond it the one longest idle ends.
     #[arg(long, value_name = "N", default_value = "262144")]
     pub max_flows: NonZero<usize>,
+    /// How far apart the copies may be that a mirror makes of one frame, in milliseconds; the second is not counted.
+    /// 0 looks for none.
+    #[arg(long, value_name = "MS", default_value = "3", value_parser = milliseconds)]
+    pub mirror_window: Duration,
     /// Pause of a worker after each batch, in microseconds: makes it too slow, to test what overload does.
     #[arg(long, value_name = "US", hide = true)]
     pub stall_worker_us: Option<u64>,
@@ -307,6 +311,9 @@ pub struct Demo {
     /// Read the bundled capture from the file even where it could be captured live.
     #[arg(long)]
     pub offline: bool,
+    /// How to run.
+    #[command(flatten)]
+    pub run: Run,
     /// Where it goes.
     #[command(flatten)]
     pub output: Output,
@@ -397,6 +404,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).ok().filter(|span| !span.is_zero()).ok_or_else(wrong)
 }
 
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    let span = text.parse().ok().and_then(|milliseconds: f64| Duration::try_from_secs_f64(milliseconds / 1e3).ok());
+    span.ok_or_else(|| format!("`{text}` is not a time in milliseconds"))
+}
+
 impl Cli {
     /// Reads the command line, and the configuration file it names: that file's options come first, so that those on
     /// the command line win.
@@ -434,8 +446,14 @@ impl Cli {
     }
 
     /// The completion script of a shell, to standard output.
-    pub fn print_completions(shell: clap_complete::Shell) {
-        clap_complete::generate(shell, &mut Self::command(), "padtap", &mut std::io::stdout());
+    ///
+    /// # Errors
+    /// What writing said.
+    pub fn print_completions(shell: clap_complete::Shell) -> std::io::Result<()> {
+        // clap_complete panics where it cannot write; memory can always be written.
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Self::command(), "padtap", &mut script);
+        std::io::Write::write_all(&mut std::io::stdout(), &script)
     }
 
     /// The manual page, to standard output.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod capture;
+mod demo;
 mod doctor;
 mod frames;
 mod logger;
@@ -10,7 +11,10 @@ mod session;
 mod signals;
 mod summary;
 
+use std::io;
 use std::process::ExitCode;
+
+use capture_user::output::pcapng;
 
 use crate::cli::{Bench, Cli, Command};
 
@@ -43,8 +47,12 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("padtap: {error:#}");
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+            eprintln!("padtap: {}", describe(&error));
+            ExitCode::from(match () {
+                () if is_usage(&error) => 2,
+                () if io_kind(&error).is_some_and(is_full) => 4,
+                () => 1,
+            })
         }
     }
 }
@@ -55,20 +63,43 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Read(options) => read::run(&options),
         Command::Bench(Bench::Live(options)) => bench::live(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Demo(options) => demo::run(&options),
         Command::Completions { shell } => {
-            Cli::print_completions(shell);
+            Cli::print_completions(shell)?;
             Ok(Outcome::default())
         }
         Command::Man => {
             Cli::print_manual()?;
             Ok(Outcome::default())
         }
-        _ => Err(Usage("not there yet".into()).into()),
     }
+}
+
+/// An error and its causes in one line, without those that an error before them has quoted already.
+fn describe(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |line, cause| match cause.to_string() {
+        cause if line.is_empty() => cause,
+        cause if line.contains(&cause) => line,
+        cause => format!("{line}: {cause}"),
+    })
 }
 
 /// Whoever read our output has seen enough: that is no failure.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    let closed = matches!(error.downcast_ref(), Some(pcapng::Error::Closed { .. }));
+    closed || io_kind(error) == Some(io::ErrorKind::BrokenPipe)
+}
+
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<Usage>() || matches!(error.downcast_ref(), Some(pcapng::Error::Config(_)))
+}
+
+fn io_kind(error: &anyhow::Error) -> Option<io::ErrorKind> {
+    error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
+}
+
+/// Whether an output takes no more, though nothing is wrong with it.
+fn is_full(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
 }

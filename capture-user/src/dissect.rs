@@ -53,7 +53,7 @@ pub struct Packet<'a> {
     pub layers: ArrayVec<Layer, MAX_LAYERS>,
     /// Source and destination of the innermost Ethernet header.
     pub macs: Option<(Mac, Mac)>,
-    /// VLAN identifiers of the innermost Ethernet header, outermost first.
+    /// VLAN identifiers, outermost first; those of a tunnel's outside come before those of what it carries.
     pub vlan: ArrayVec<u16, 4>,
     /// The tunnels it came through, outermost first.
     pub encap: ArrayVec<&'static str, 4>,

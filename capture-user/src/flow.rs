@@ -6,6 +6,8 @@
 
 mod application;
 mod community_id;
+mod expected;
+mod holders;
 mod key;
 mod queue;
 mod shape;
@@ -20,6 +22,7 @@ use serde::Serialize;
 
 pub use application::{Application, Surroundings};
 pub use community_id::CommunityId;
+pub use holders::Holder;
 pub use key::{Key, Protocol};
 pub use shape::{Shape, Summary};
 pub use table::Table;
@@ -35,6 +38,9 @@ use crate::time::Timestamp;
 pub struct Config {
     /// Flows kept at most; beyond it the one longest idle ends.
     pub capacity: usize,
+    /// Bytes a flow may hold beside its slot, on the average over [`capacity`](Self::capacity) flows: distributions,
+    /// names, conversations. Beyond it the flow longest idle ends.
+    pub each: usize,
     /// Silence that ends a TCP connection.
     pub tcp_idle: Duration,
     /// Silence that ends a UDP flow.
@@ -52,12 +58,24 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             capacity: 262_144,
+            // Both distributions of a long flow, with which most flows hold nothing else.
+            each: 3_072,
             tcp_idle: Duration::from_secs(600),
             udp_idle: Duration::from_secs(120),
             other_idle: Duration::from_secs(60),
             closed_linger: Duration::from_secs(5),
             interval: None,
         }
+    }
+}
+
+/// What flows may hold together however few they are: a handful of handshakes under way.
+const LEAST_MEMORY: usize = 16 << 20;
+
+impl Config {
+    /// Bytes that all flows together may hold beside their slots.
+    pub fn memory(&self) -> usize {
+        self.capacity.saturating_mul(self.each).max(LEAST_MEMORY)
     }
 }
 
@@ -85,6 +103,12 @@ pub struct Flow {
     pub application: Application,
     reported: Timestamp,
     place: queue::Place,
+    /// Bytes it held when it was last weighed.
+    weight: u32,
+    /// Its slot in the table.
+    index: u32,
+    /// Whether it stands in line to give up the bytes that its streams hold.
+    in_line: bool,
 }
 
 /// What went one way.
@@ -114,7 +138,18 @@ impl Flow {
             application: Application::default(),
             reported: time,
             place: queue::Place::default(),
+            weight: 0,
+            index: u32::MAX,
+            in_line: false,
         }
+    }
+
+    /// By how many bytes what it holds beside its slot has grown since it was last weighed, for [`Table::charge`].
+    pub fn weigh(&mut self) -> isize {
+        let shapes = self.traffic.iter().filter(|traffic| traffic.shape.is_some()).count();
+        let bytes = shapes * size_of::<Shape>() + self.application.memory();
+        let before = std::mem::replace(&mut self.weight, u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.weight as isize - before as isize
     }
 
     /// Whether its first packet is the only one so far.
@@ -140,6 +175,11 @@ impl Flow {
     /// The flow's Community ID, version 1, seed 0.
     pub fn community_id(&self) -> CommunityId {
         CommunityId::of(&self.key)
+    }
+
+    /// Itself as a holder, if its streams hold bytes: for [`Table::relieve`].
+    pub fn holder(&self) -> Option<Holder> {
+        self.tcp.as_ref().is_some_and(Connection::holds).then_some(Holder(self.index, self.start))
     }
 
     fn direction(&self, swapped: bool) -> Direction {

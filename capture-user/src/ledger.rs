@@ -2,32 +2,16 @@
 
 use serde::Serialize;
 
+use crate::limits::Reached;
 use crate::source::Tally;
 
 /// The whole account, in frames (and, at the end, records). Once nothing is in flight it balances to the frame:
 /// see [`Ledger::imbalance`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ledger {
-    /// Frames the interface (or the file) brought.
-    pub seen: u64,
-    /// Given on to the kernel's own stack.
-    pub passed: u64,
-    /// Dropped because no filter asked for them.
-    pub filtered: u64,
-    /// Dropped, and counted per flow, because the flow is shunted.
-    pub shunted: u64,
-    /// Sent towards a socket.
-    pub redirected: u64,
-    /// Meant for a socket that was not there.
-    pub redirect_errors: u64,
-    /// Lost for want of a free buffer, or too large for one.
-    pub rx_dropped: u64,
-    /// Lost because the receive ring was full.
-    pub rx_ring_full: u64,
-    /// Taken from the receive ring (or the file).
-    pub delivered: u64,
-    /// Taken, but not readable.
-    pub bad_descriptors: u64,
+    /// Where frames went until they were delivered.
+    #[serde(flatten)]
+    pub source: Tally,
     /// Taken after the frame limit was reached, and not read.
     pub past_limit: u64,
     /// Taken, but not what the filter expression asks for.
@@ -50,8 +34,6 @@ pub struct Ledger {
     pub frames_written: u64,
     /// Frames not written because the disk was too slow, or full.
     pub write_drops: u64,
-    /// Flows that ended early because the flow table was full.
-    pub flows_evicted: u64,
 }
 
 /// What the pipeline's threads have to account for.
@@ -71,8 +53,8 @@ pub struct Work {
     pub frames_to_write: u64,
     /// Frames that were not handed to its writer.
     pub write_drops: u64,
-    /// Flows that ended early because the flow table was full.
-    pub flows_evicted: u64,
+    /// What was given up because a limit was reached.
+    pub limits: Reached,
 }
 
 impl Work {
@@ -85,23 +67,14 @@ impl Work {
         self.unwanted += other.unwanted;
         self.frames_to_write += other.frames_to_write;
         self.write_drops += other.write_drops;
-        self.flows_evicted += other.flows_evicted;
+        self.limits += other.limits;
     }
 }
 
 impl Ledger {
     /// Adds what a source has to account for.
     pub fn add_tally(&mut self, tally: &Tally) {
-        self.seen += tally.seen;
-        self.passed += tally.passed;
-        self.filtered += tally.filtered;
-        self.shunted += tally.shunted;
-        self.redirected += tally.redirected;
-        self.redirect_errors += tally.redirect_errors;
-        self.rx_dropped += tally.rx_dropped;
-        self.rx_ring_full += tally.rx_ring_full;
-        self.delivered += tally.delivered;
-        self.bad_descriptors += tally.bad_descriptors;
+        self.source = self.source + *tally;
     }
 
     /// Adds what the pipeline's threads have to account for.
@@ -113,12 +86,15 @@ impl Ledger {
         self.write_drops += work.write_drops;
         self.dissected += work.dissected;
         self.duplicates += work.duplicates;
-        self.flows_evicted += work.flows_evicted;
     }
 
     /// Frames that were wanted and are lost.
     pub fn lost(&self) -> u64 {
-        self.redirect_errors + self.rx_dropped + self.rx_ring_full + self.bad_descriptors + self.worker_queue_drops
+        self.source.redirect_errors
+            + self.source.rx_dropped
+            + self.source.rx_ring_full
+            + self.source.bad_descriptors
+            + self.worker_queue_drops
     }
 
     /// The first sum that does not come out, in words; `None` when all do.
@@ -126,18 +102,26 @@ impl Ledger {
         let sums = [
             (
                 "seen = passed + filtered + shunted + redirected + redirect_errors",
-                self.seen,
-                self.passed + self.filtered + self.shunted + self.redirected + self.redirect_errors,
+                self.source.seen,
+                self.source.passed
+                    + self.source.filtered
+                    + self.source.shunted
+                    + self.source.redirected
+                    + self.source.redirect_errors,
             ),
             (
                 "redirected = delivered + rx_dropped + rx_ring_full",
-                self.redirected,
-                self.delivered + self.rx_dropped + self.rx_ring_full,
+                self.source.redirected,
+                self.source.delivered + self.source.rx_dropped + self.source.rx_ring_full,
             ),
             (
                 "delivered = dissected + worker_queue_drops + bad_descriptors + past_limit + unwanted",
-                self.delivered,
-                self.dissected + self.worker_queue_drops + self.bad_descriptors + self.past_limit + self.unwanted,
+                self.source.delivered,
+                self.dissected
+                    + self.worker_queue_drops
+                    + self.source.bad_descriptors
+                    + self.past_limit
+                    + self.unwanted,
             ),
             ("records = records_written + sink_drops", self.records, self.records_written + self.sink_drops),
             (
@@ -158,12 +142,9 @@ mod tests {
 
     #[test]
     fn every_sum_is_checked() {
+        let source = Tally { seen: 10, filtered: 1, redirected: 9, rx_ring_full: 2, delivered: 7, ..Tally::default() };
         let balanced = Ledger {
-            seen: 10,
-            filtered: 1,
-            redirected: 9,
-            rx_ring_full: 2,
-            delivered: 7,
+            source,
             worker_queue_drops: 3,
             dissected: 4,
             records: 2,
@@ -176,8 +157,8 @@ mod tests {
         assert_eq!(balanced.imbalance(), None);
         assert_eq!(balanced.lost(), 5);
         for broken in [
-            Ledger { seen: 11, ..balanced },
-            Ledger { rx_dropped: 1, ..balanced },
+            Ledger { source: Tally { seen: 11, ..source }, ..balanced },
+            Ledger { source: Tally { rx_dropped: 1, ..source }, ..balanced },
             Ledger { dissected: 5, ..balanced },
             Ledger { records_written: 2, ..balanced },
             Ledger { write_drops: 1, ..balanced },

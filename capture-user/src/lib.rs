@@ -5,6 +5,7 @@ pub mod filter;
 pub mod flow;
 pub mod latency;
 pub mod ledger;
+pub mod limits;
 pub mod names;
 pub mod output;
 pub mod pipeline;

@@ -107,6 +107,11 @@ impl Names {
         Self { entries, index, hasher, capacity, newest: NONE, oldest: NONE, evicted: 0 }
     }
 
+    /// Every address with the name heard last of it; an address that several clients asked about comes several times.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &Arc<str>)> {
+        self.entries.iter().filter_map(|entry| Some((entry.key.1, &entry.names.first()?.name)))
+    }
+
     /// Addresses that are named.
     pub fn len(&self) -> usize {
         self.entries.len()

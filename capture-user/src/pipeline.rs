@@ -7,8 +7,10 @@
 mod receive;
 mod work;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crossbeam::channel::bounded;
 use self::work::Desk;
 use crate::latency::Latency;
 use crate::ledger::{Ledger, Work};
+use crate::limits::Reached;
+use crate::names::Names;
 use crate::output::Outlet;
 use crate::output::pcapng::Filler;
 use crate::shard;
@@ -55,6 +59,8 @@ pub struct Control {
     /// Frames that may have been taken, and that were: see [`receive::Intake`].
     reserved: AtomicU64,
     taken: AtomicU64,
+    /// The present moment of a live capture, in nanoseconds since the epoch; 0 where there is none.
+    present: AtomicI64,
     published: Mutex<Published>,
 }
 
@@ -65,6 +71,7 @@ struct Published {
     tally: Tally,
     latency: Latency,
     clock: Option<Timestamp>,
+    names: BTreeMap<IpAddr, Arc<str>>,
 }
 
 impl Control {
@@ -104,6 +111,11 @@ impl Control {
         ledger
     }
 
+    /// What was given up because a limit was reached, as last published.
+    pub fn limits(&self) -> Reached {
+        self.published.lock().map(|published| published.work.limits).unwrap_or_default()
+    }
+
     /// The latencies measured since the last call.
     pub fn take_latency(&self) -> Latency {
         self.published.lock().map(|mut published| std::mem::take(&mut published.latency)).unwrap_or_default()
@@ -112,6 +124,31 @@ impl Control {
     /// The time of the latest frame.
     pub fn clock(&self) -> Option<Timestamp> {
         self.published.lock().ok()?.clock
+    }
+
+    /// The names of addresses, as the consoles asked for them; known once all threads have ended.
+    pub fn take_names(&self) -> BTreeMap<IpAddr, Arc<str>> {
+        self.published.lock().map(|mut published| std::mem::take(&mut published.names)).unwrap_or_default()
+    }
+
+    fn publish_names(&self, names: &Names) {
+        if let Ok(mut published) = self.published.lock() {
+            published.names.extend(names.iter().map(|(address, name)| (address, name.clone())));
+        }
+    }
+
+    fn set_present(&self, now: Option<Timestamp>) {
+        if let Some(now) = now {
+            self.present.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// The present moment, where the sources are of the present.
+    fn present(&self) -> Option<Timestamp> {
+        match self.present.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Timestamp::from_nanos(nanos)),
+        }
     }
 
     fn publish(&self, work: &mut Work, latency: &mut Latency, clock: Timestamp) {
@@ -200,14 +237,13 @@ fn threaded<S: Source + Send>(
     control: &Control,
 ) -> Result<(), Error> {
     let receivers = sources.len();
-    let live = sources.iter().any(Source::is_live);
     let (outcomes, desks): (Vec<_>, Vec<_>) = thread::scope(|scope| {
         let (queues, workers): (Vec<_>, Vec<_>) = (0..workers)
             .map(|worker| {
                 let (queue, batches) = bounded(receive::QUEUE * receivers.max(1));
                 let thread = scope.spawn(move || {
                     pin(&config.pin, receivers + worker);
-                    work::work(&batches, live, Desk::new(config, outlet, control))
+                    work::work(&batches, Desk::new(config, outlet, control))
                 });
                 (queue, thread)
             })

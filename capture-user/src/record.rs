@@ -18,6 +18,7 @@ use crate::dissect::{Mac, Packet};
 use crate::flow::{CommunityId, Flow, Protocol};
 use crate::latency::Latency;
 use crate::ledger::Ledger;
+use crate::limits::Reached;
 use crate::time::Timestamp;
 
 /// One record.
@@ -114,13 +115,16 @@ impl Subject {
 pub struct StatsFacts {
     /// Where every frame went.
     pub ledger: Ledger,
+    /// What was given up because a limit was reached.
+    pub limits: Reached,
     /// Per-packet latency by stage.
     pub latency_ns: Latency,
 }
 
 impl Record {
     /// The account so far.
-    pub fn stats(time: Timestamp, ledger: Ledger, latency_ns: Latency) -> Self {
-        Self { kind: "stats", time, subject: Subject::default(), facts: Box::new(StatsFacts { ledger, latency_ns }) }
+    pub fn stats(time: Timestamp, ledger: Ledger, limits: Reached, latency_ns: Latency) -> Self {
+        let facts = Box::new(StatsFacts { ledger, limits, latency_ns });
+        Self { kind: "stats", time, subject: Subject::default(), facts }
     }
 }

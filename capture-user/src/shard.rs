@@ -5,6 +5,8 @@ use crate::dissect::{Dissector, Packet, Settings, Tcp, Transport, summary};
 use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
+use crate::limits::Reached;
+use crate::names::Names;
 use crate::reassembly::stream::{Delivery, Streams, Take};
 use crate::record::{Record, Subject};
 use crate::source::Frame;
@@ -30,6 +32,8 @@ pub struct Shard {
     packets: bool,
     /// What it has to account for.
     pub work: Work,
+    /// What was given up so far, as last accounted for.
+    reached: Reached,
     swept: Timestamp,
 }
 
@@ -49,6 +53,7 @@ impl Shard {
             },
             packets: config.packets,
             work: Work::default(),
+            reached: Reached::default(),
             swept: Timestamp::from_nanos(i64::MIN),
         }
     }
@@ -56,6 +61,11 @@ impl Shard {
     /// Records made since they were last taken.
     pub fn records(&mut self) -> &mut Vec<Record> {
         &mut self.traffic.talk.records
+    }
+
+    /// The names that servers were called by.
+    pub fn names(&self) -> &Names {
+        &self.traffic.talk.around.names
     }
 
     /// Takes a frame through all stages, timing each.
@@ -83,7 +93,7 @@ impl Shard {
     pub fn finish(&mut self, clock: Timestamp) {
         let Traffic { flows, talk } = &mut self.traffic;
         flows.finish(clock, &mut |flow, reason| talk.report(flow, reason));
-        self.work.flows_evicted += flows.take_evicted();
+        self.account();
     }
 
     fn sweep(&mut self, clock: Timestamp) {
@@ -93,7 +103,18 @@ impl Shard {
         self.swept = clock;
         let Traffic { flows, talk } = &mut self.traffic;
         flows.expire(&mut |flow, reason| talk.report(flow, reason));
-        self.work.flows_evicted += flows.take_evicted();
+        self.account();
+    }
+
+    /// Takes what was given up since the last time into the account.
+    fn account(&mut self) {
+        let mut reached = Reached::default();
+        self.dissector.account(&mut reached);
+        self.traffic.flows.account(&mut reached);
+        self.traffic.talk.streams.account(&mut reached);
+        self.traffic.talk.around.account(&mut reached);
+        self.work.limits += reached - self.reached;
+        self.reached = reached;
     }
 }
 
@@ -120,7 +141,15 @@ impl Traffic {
             Transport::Tcp(header) => talk.segment(flow, direction, header, packet, frame.time),
             _ => {}
         }
-        flow.application.protocol().map(|protocol| protocol.name)
+        let protocol = flow.application.protocol().map(|protocol| protocol.name);
+        let (change, holder) = (flow.weigh(), flow.holder());
+        if let Some(holder) = holder {
+            flows.relieve(holder, &mut talk.streams);
+        }
+        if change != 0 {
+            flows.charge(change, &mut |flow, reason| talk.report(flow, reason));
+        }
+        protocol
     }
 }
 

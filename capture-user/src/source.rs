@@ -9,6 +9,7 @@ pub mod packet;
 pub mod pcap;
 pub mod policy;
 pub mod route;
+pub mod stretch;
 pub mod xdp;
 
 use std::ops::{Add, Sub};
@@ -89,6 +90,11 @@ pub trait Source {
     /// counted. A file is not live: its reader waits instead.
     fn is_live(&self) -> bool;
 
+    /// The present moment by the clock of the frames; `None` where they are not of the present (a file).
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// Appends at most `max` frames to `tokens`, waiting up to `timeout` for the first.
     ///
     /// # Errors
@@ -123,7 +129,7 @@ pub trait View: Clone + Send {
 /// Where frames went before they were delivered: the source's part of the ledger, in frames.
 /// `seen = passed + filtered + shunted + redirected + redirect_errors` and
 /// `redirected = delivered + rx_dropped + rx_ring_full`, once nothing is in flight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
     /// Frames the interface (or the file) brought.
     pub seen: u64,

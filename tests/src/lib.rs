@@ -1,4 +1,13 @@
 //! What the integration tests share.
 
+pub mod allocator;
+pub mod bench;
+pub mod capture_file;
+pub mod engine;
+pub mod facts;
+pub mod fixtures;
 pub mod frame;
 pub mod netns;
+pub mod padtap;
+pub mod talk;
+pub mod tool;

@@ -1,8 +1,10 @@
 //! padtap's own chores, run as `cargo xtask COMMAND`.
 
 mod bpf;
+mod fixtures;
 mod fuzz;
 mod licences;
+mod rates;
 mod test;
 
 use std::process::ExitCode;
@@ -21,10 +23,14 @@ struct Cli {
 enum Command {
     /// Build the XDP program, or check that the committed object is what the source builds.
     Bpf(bpf::Args),
+    /// Write the fixtures, or check that the committed ones are what is made.
+    Fixtures(fixtures::Args),
     /// Fuzz every target from its committed seeds.
     Fuzz(fuzz::Args),
     /// Check that every dependency has a permissive licence.
     Licences,
+    /// Measure what live capture can do here: dissecting beside only taking frames. Needs root.
+    Rates(rates::Args),
     /// Run all tests, after installing from Debian the peers that they are compared with.
     Test,
 }
@@ -32,8 +38,10 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bpf(args) => bpf::run(&args),
+        Command::Fixtures(args) => fixtures::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Licences => licences::check(),
+        Command::Rates(args) => rates::run(&args),
         Command::Test => test::run(),
     };
     match result {

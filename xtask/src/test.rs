@@ -1,6 +1,7 @@
 //! All tests, with the peers that they are compared with.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
@@ -21,8 +22,48 @@ const PEERS: &[(&str, &str)] = &[
 pub fn run() -> anyhow::Result<()> {
     install(&missing());
     // The binary first: tests run it.
-    cargo(&["build", "--package", "capture-user", "--bin", "padtap"])?;
-    cargo(&["test", "--workspace"])
+    let built = Command::new(env!("CARGO")).args(["build", "--package", "capture-user", "--bin", "padtap"]).status();
+    ensure!(built.context("cargo build")?.success(), "padtap does not build");
+    let mut sum = Sum::default();
+    let examples = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--doc"])?;
+    let tests = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])?;
+    println!("{} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.ignored);
+    ensure!(examples && tests, "cargo test failed");
+    Ok(())
+}
+
+/// What the test runners of all binaries said at their end.
+#[derive(Default)]
+struct Sum {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Sum {
+    /// Runs cargo, passes on what it prints and adds up the results; whether it succeeded.
+    fn add_run(&mut self, arguments: &[&str]) -> anyhow::Result<bool> {
+        let mut child = Command::new(env!("CARGO")).args(arguments).stdout(Stdio::piped()).spawn().context("cargo")?;
+        for line in BufReader::new(child.stdout.take().context("its output")?).lines() {
+            let line = line?;
+            println!("{line}");
+            self.add(&line);
+        }
+        Ok(child.wait()?.success())
+    }
+
+    /// `test result: ok. 5 passed; 0 failed; 1 ignored; …`
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        for part in result.split(['.', ';']) {
+            match part.trim().split_once(' ').map(|(count, what)| (count.parse().unwrap_or(0), what)) {
+                Some((count, "passed")) => self.passed += count,
+                Some((count, "failed")) => self.failed += count,
+                Some((count, "ignored")) => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
 }
 
 fn missing() -> Vec<&'static str> {
@@ -51,8 +92,20 @@ fn install(packages: &[&str]) {
     }
 }
 
-fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new(env!("CARGO")).args(arguments).status().context("cargo")?;
-    ensure!(status.success(), "cargo {} failed", arguments.join(" "));
-    Ok(())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_results_of_all_binaries_add_up() {
+        let mut sum = Sum::default();
+        for line in [
+            "test result: ok. 21 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.20s",
+            "test one ... ok",
+            "test result: FAILED. 5 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 38.27s",
+        ] {
+            sum.add(line);
+        }
+        assert_eq!((sum.passed, sum.failed, sum.ignored), (26, 1, 2));
+    }
 }

@@ -5,8 +5,9 @@
 //! 2. the console's address, where it knows a side by its address (of two consoles the smaller);
 //! 3. where the receiver is a group, the sender's address, or its MAC where it has no address yet;
 //! 4. the private address, where exactly one of the two is private;
-//! 5. both addresses in either order;
-//! 6. both MACs in either order.
+//! 5. the asker's address, where the other is a name or DHCP server: what it says is about the asker's other flows;
+//! 6. both addresses in either order;
+//! 7. both MACs in either order.
 //!
 //! All hashing is built from the finaliser of MurmurHash3 (public domain, Austin Appleby), 64 bits to 64 bits: two
 //! multiplications and three shifts, a bijection in which every input bit reaches every output bit. A pair is hashed as
@@ -50,8 +51,18 @@ fn by_address(headers: &Headers, found: &Consoles) -> u64 {
     match (is_private(from, v4), is_private(to, v4)) {
         (true, false) => hash(from),
         (false, true) => hash(to),
-        _ => pair(hash(from), hash(to)),
+        _ => match (is_server(headers, headers.source_port), is_server(headers, headers.destination_port)) {
+            (true, false) => hash(to),
+            (false, true) => hash(from),
+            _ => pair(hash(from), hash(to)),
+        },
     }
+}
+
+/// Whether a port is that of a name server or of DHCP's.
+#[inline(always)]
+fn is_server(headers: &Headers, port: u16) -> bool {
+    headers.flags & flag::PORTS != 0 && matches!(port, 53 | 67)
 }
 
 /// The hash of a flow.

@@ -128,6 +128,14 @@ fn without_a_console_the_private_side_is_the_key() {
     let pair = both_ways(&policy, (CONSOLE, ROUTER), (LOCAL, SERVERS[2]), (1, 2)).shard;
     assert_ne!(pair, shard);
     both_ways(&policy, (CONSOLE, ROUTER), (SERVERS[0], SERVERS[1]), (1, 2));
+    // The router may be the name server, and gives leases.
+    for port in [53, 67] {
+        assert_eq!(both_ways(&policy, (CONSOLE, ROUTER), (LOCAL, SERVERS[2]), (50_000, port)).shard, shard);
+    }
+    // A cluster is sent to by the MAC of a group, and answers from the router's.
+    let to_a_cluster = udp((ROUTER, 0x0100_5e7f_0001), (SERVERS[0], SERVERS[1]), (1, 2));
+    let answer = udp((CONSOLE, ROUTER), (SERVERS[1], SERVERS[0]), (2, 1));
+    assert_eq!(steer(&to_a_cluster[..], &policy).shard, steer(&answer[..], &policy).shard);
 }
 
 #[test]

@@ -65,9 +65,7 @@ impl Headers {
         let [d0, d1, d2, s0, s1, s2, mut ether_type] = read::<7, P>(packet, 0)?;
         let mut headers =
             Self { has_macs: true, destination_mac: mac(d0, d1, d2), source_mac: mac(s0, s1, s2), ..Self::default() };
-        if d0 & 0x0100 != 0 {
-            headers.flags |= flag::GROUP;
-        }
+        let (group, everybody) = (d0 & 0x0100 != 0, d0 & d1 & d2 == 0xffff);
         let mut offset = ETHERNET;
         for _ in 0..TAGS {
             // 802.1Q, 802.1ad, and what came before 802.1ad.
@@ -82,6 +80,9 @@ impl Headers {
             ether_type = inner;
             offset += VLAN;
         }
+        // Behind the MAC of a group may be one host's address (a cluster of servers has such), and that host answers
+        // alone: where there are addresses, they decide, but for those of a subnet's broadcasts, which look like any.
+        headers.note_group(everybody || (group && !matches!(ether_type, TYPE_IPV4 | TYPE_IPV6)));
         headers.walk_network(packet, ether_type, packet.forget(offset as u64) as usize);
         headers.forget(packet);
         Some(headers)

@@ -5,13 +5,15 @@ mod inject;
 
 use std::io;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use capture_user::dissect::Settings;
 use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
 use capture_user::output::Writers;
 use capture_user::pipeline::{self, Control};
+use capture_user::shard;
 use capture_user::source::xdp::link::Link;
 use capture_user::source::xdp::{self, XdpSource, lab};
 use serde::Serialize;
@@ -19,6 +21,9 @@ use serde::Serialize;
 use self::inject::Injector;
 use super::{Outcome, capture, summary};
 use crate::cli::{BenchLive, BenchMode};
+
+/// How long frames may stay away that were offered.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a run of the benchmark found.
 #[derive(Serialize)]
@@ -58,12 +63,11 @@ pub fn live(options: &BenchLive) -> anyhow::Result<Outcome> {
     if !options.json {
         eprintln!("padtap: {}", capture::granted(lab::NEAR, control.granted()));
     }
-    let cable = || Link::find(lab::FAR).map(|far| far.counters.tx_dropped);
-    let before = cable()?;
-    let (engine, offered, elapsed) = run(sources, &control, options)?;
+    let lost_before = cable()?;
+    let (engine, offered, elapsed) = run(sources, &control, options, lost_before)?;
     let mut ledger = engine.ledger();
     ledger.add_tally(&control.tally()?);
-    let lost_on_the_cable = cable()? - before;
+    let lost_on_the_cable = cable()? - lost_before;
     let latency = engine.take_latency();
     let report = report(options, ledger, latency, offered, lost_on_the_cable, elapsed);
     print(&report, options.json)?;
@@ -75,6 +79,7 @@ fn run(
     sources: Vec<XdpSource>,
     capture: &xdp::Control,
     options: &BenchLive,
+    lost_before: u64,
 ) -> anyhow::Result<(Control, u64, Duration)> {
     let control = Control::default();
     let (first, rest) = processors(options);
@@ -82,6 +87,11 @@ fn run(
         workers: options.workers,
         pin: rest,
         stall: options.stall_worker_us.map(Duration::from_micros),
+        // Frames of one flow are all alike: without this they would be taken for copies that a mirror made.
+        shard: shard::Config {
+            dissect: Settings { duplicate_window: Duration::ZERO, ..Settings::default() },
+            ..shard::Config::default()
+        },
         ..pipeline::Config::default()
     };
     let outlet = Writers::start(Vec::new())?.outlet(false);
@@ -97,7 +107,10 @@ fn run(
             injector.run()
         });
         let injected = injected.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let settled = settle(capture, control);
+        let settled = match &injected {
+            Ok((offered, _)) => settle(capture, control, *offered, lost_before),
+            Err(_) => Ok(()),
+        };
         let elapsed = injected.as_ref().map(|(_, begun)| begun.elapsed()).unwrap_or_default();
         capture.stop();
         control.stop();
@@ -108,17 +121,27 @@ fn run(
     Ok((control, offered, elapsed))
 }
 
-/// Waits until nothing more arrives: what is in the rings has been taken.
-fn settle(capture: &xdp::Control, control: &Control) -> anyhow::Result<()> {
-    let mut last = (capture.tally()?.seen, control.frames());
+/// Waits until every frame offered has come to the program or was dropped on the cable, and then until no more is
+/// taken from the rings. On a busy machine either may pause; what does not come within [`PATIENCE`] is lost, and the
+/// report says that the account does not balance.
+fn settle(capture: &xdp::Control, control: &Control, offered: u64, lost_before: u64) -> anyhow::Result<()> {
+    let mut last = (0, 0);
+    let mut since = Instant::now();
     loop {
-        thread::sleep(Duration::from_millis(2));
-        let now = (capture.tally()?.seen, control.frames());
-        if now == last {
+        let arrived = capture.tally()?.seen + cable()? - lost_before;
+        let now = (arrived, control.frames());
+        if now != last {
+            (last, since) = (now, Instant::now());
+        } else if arrived >= offered || since.elapsed() >= PATIENCE {
             return Ok(());
         }
-        last = now;
+        thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Frames that the cable dropped before the XDP program saw them, since it was laid.
+fn cable() -> io::Result<u64> {
+    Link::find(lab::FAR).map(|far| far.counters.tx_dropped)
 }
 
 /// The processor that injects, and those of the engine.
@@ -139,18 +162,18 @@ fn report(
     lost_on_the_cable: u64,
     elapsed: Duration,
 ) -> Report {
-    let done = if options.mode == BenchMode::Dissect { ledger.dissected } else { ledger.delivered };
+    let done = if options.mode == BenchMode::Dissect { ledger.dissected } else { ledger.source.delivered };
     let seconds = elapsed.as_secs_f64();
     Report {
         offered,
-        delivered: ledger.delivered,
+        delivered: ledger.source.delivered,
         dissected: ledger.dissected,
         lost: offered - done,
         lost_on_the_cable,
         seconds,
         offered_mpps: offered as f64 / seconds / 1e6,
         mpps: done as f64 / seconds / 1e6,
-        balanced: offered == ledger.seen + lost_on_the_cable && ledger.imbalance().is_none(),
+        balanced: offered == ledger.source.seen + lost_on_the_cable && ledger.imbalance().is_none(),
         ledger,
         latency_ns,
     }

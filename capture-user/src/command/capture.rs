@@ -1,17 +1,20 @@
 //! `padtap capture`: an interface through the engine.
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::available_parallelism;
 
+use anyhow::anyhow;
 use capture_user::output::pcapng::Description;
 use capture_user::source::packet::PacketSource;
 use capture_user::source::policy::ConsoleFilter;
 use capture_user::source::route::route;
 use capture_user::source::xdp::program::Request;
 use capture_user::source::xdp::{self, Control, Copying, Granted, Sizes};
-use capture_user::source::{LinkType, Tally};
+use capture_user::source::{Error, LinkType, Tally};
 
 use super::session::{self, Plan, Warden};
+use super::signals::Signals;
 use super::{Outcome, Usage, frames, logger};
 use crate::cli::{self, Attach, Backend, Cli, Command};
 
@@ -21,19 +24,20 @@ use crate::cli::{self, Attach, Backend, Cli, Command};
 /// Whatever prevents the capture or ends it early, with what to do.
 pub fn run(options: &cli::Capture) -> anyhow::Result<Outcome> {
     logger::start(options.output.verbose, options.output.quiet);
+    let signals = Signals::listen()?;
     match options.backend {
-        Backend::Xdp => with_xdp(options),
-        Backend::AfPacket => with_packet_socket(options),
+        Backend::Xdp => with_xdp(options, signals),
+        Backend::AfPacket => with_packet_socket(options, signals),
     }
 }
 
-fn with_xdp(options: &cli::Capture) -> anyhow::Result<Outcome> {
+fn with_xdp(options: &cli::Capture, signals: Signals) -> anyhow::Result<Outcome> {
     let (sources, control) = xdp::open(&xdp_config(options)?)?;
     if !options.output.quiet {
         eprintln!("padtap: {}", granted(&options.interface, control.granted()));
     }
     let cores = available_parallelism().map_or(1, |cores| cores.get());
-    let plan = plan(options, cores.saturating_sub(sources.len()).max(1))?;
+    let plan = plan(options, cores.saturating_sub(sources.len()).max(1), signals)?;
     session::run(sources, plan, &mut Live { control, tally: Tally::default() })
 }
 
@@ -63,7 +67,7 @@ fn xdp_config(options: &cli::Capture) -> anyhow::Result<xdp::Config> {
 }
 
 fn console_filter(options: &cli::Capture) -> anyhow::Result<ConsoleFilter> {
-    let mut filter = frames::consoles(&options.filter)?;
+    let mut filter = frames::selection(&options.filter)?;
     filter.set_pass_unmatched(options.pass);
     frames::snap(&mut filter, options.snaplen);
     Ok(filter)
@@ -77,7 +81,7 @@ fn reread_filter() -> anyhow::Result<ConsoleFilter> {
     }
 }
 
-fn plan(options: &cli::Capture, workers: usize) -> anyhow::Result<Plan<'_>> {
+fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Result<Plan<'_>> {
     let snap_length = match options.snaplen {
         cli::Snap::Bytes(bytes) => bytes,
         cli::Snap::Full | cli::Snap::Headers => 0,
@@ -95,6 +99,7 @@ fn plan(options: &cli::Capture, workers: usize) -> anyhow::Result<Plan<'_>> {
         workers,
         wanted: frames::expression(&options.filter)?,
         interfaces: vec![interface],
+        signals,
     })
 }
 
@@ -144,16 +149,27 @@ impl Warden for Live {
     }
 }
 
-fn with_packet_socket(options: &cli::Capture) -> anyhow::Result<Outcome> {
+fn with_packet_socket(options: &cli::Capture, signals: Signals) -> anyhow::Result<Outcome> {
     let filter = Arc::new(RwLock::new(console_filter(options)?));
     let mut warden = Exchange(filter.clone());
     let source = PacketSource::open(&options.interface, move |frame| {
         route(frame, &filter.read().unwrap_or_else(PoisonError::into_inner))
-    })?;
+    });
+    let source = source.map_err(|error| hint(error, options))?;
     if !options.output.quiet {
         eprintln!("padtap: {}: packet socket", options.interface);
     }
-    session::run(vec![source], plan(options, 1)?, &mut warden)
+    session::run(vec![source], plan(options, 1, signals)?, &mut warden)
+}
+
+/// Says what to do about a lack of privileges.
+fn hint(error: Error, options: &cli::Capture) -> anyhow::Error {
+    match error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            anyhow!("{}: not permitted: run as root, or grant CAP_NET_RAW", options.interface)
+        }
+        error => error.into(),
+    }
 }
 
 /// Exchanges the filter of a packet socket.

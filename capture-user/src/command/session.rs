@@ -3,10 +3,12 @@
 mod outputs;
 
 use std::io::{self, IsTerminal, Write};
+use std::num::NonZero;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use capture_user::dissect::Settings;
 use capture_user::dissect::app::People;
 use capture_user::latency::{Latency, Log};
 use capture_user::ledger::Ledger;
@@ -37,6 +39,8 @@ pub struct Plan<'a> {
     pub wanted: Option<Wanted>,
     /// The interfaces, as a capture file describes them.
     pub interfaces: Vec<Description>,
+    /// Listened to since before there were sources: whoever sees that a capture has begun may send one.
+    pub signals: Signals,
 }
 
 /// The part of a run that only its kind of source knows. Called by the supervising thread alone.
@@ -52,6 +56,11 @@ pub trait Warden {
     /// What must end the run.
     fn look(&mut self) -> anyhow::Result<()> {
         Ok(())
+    }
+
+    /// Whether there is nothing more to wait for.
+    fn is_over(&mut self) -> bool {
+        false
     }
 
     /// No frame may come from now on; those on their way still do.
@@ -76,9 +85,14 @@ impl Warden for Nobody {}
 /// # Errors
 /// The first of: an output that cannot be opened, a source that broke, an output that failed.
 pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn Warden) -> anyhow::Result<Outcome> {
-    let signals = Signals::listen()?;
     let live = sources.iter().any(Source::is_live);
     let stop = limits("-a", &plan.run.autostop)?;
+    if plan.output.json && plan.output.write.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+        return Err(Usage("standard output takes records (--json) or frames (-w -), not both".into()).into());
+    }
+    if plan.output.write.is_none() && (stop.size.is_some() || stop.files.is_some()) {
+        return Err(Usage("-a filesize and -a files are about the file of -w, and there is none".into()).into());
+    }
     let control = Control::default();
     thread::scope(|scope| {
         let frames = FrameFile::open(plan.output, plan.interfaces.clone(), stop, live, scope, &control)?;
@@ -86,13 +100,14 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
         let config = pipeline::Config {
             workers: plan.run.workers.unwrap_or(plan.workers),
             pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
-            limit: plan.run.count.or(stop.packets.and_then(std::num::NonZero::new)),
+            limit: plan.run.count.into_iter().chain(stop.packets.and_then(NonZero::new)).min(),
             shard: shard_config(&plan),
             wanted: plan.wanted.clone(),
             frames: frames.as_ref().map(FrameFile::filler),
             stall: plan.run.stall_worker_us.map(Duration::from_micros),
         };
-        let mut watch = Watch::new(&plan, &outputs, &control, warden, stop.duration)?;
+        // The seconds of a file are those of its packets, which the writer of frames keeps.
+        let mut watch = Watch::new(&plan, &outputs, &control, warden, stop.duration.filter(|_| live))?;
         let outlet = outputs.outlet(!live);
         let main = thread::current();
         let engine = scope.spawn({
@@ -103,20 +118,20 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
                 outcome
             }
         });
-        let watched = watch.until(|| engine.is_finished(), &signals);
+        let watched = watch.until(|| engine.is_finished(), &plan.signals);
         let outcome = engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut ledger = watch.ledger();
-        let latency = watch.all_latency();
-        if let Some(frames) = frames {
-            frames.finish(&mut ledger)?;
-        }
+        let (limits, latency) = (control.limits(), watch.all_latency());
+        let written = frames.map(|frames| frames.finish(&mut ledger, &control.take_names())).transpose();
         let time = control.clock().unwrap_or_else(Timestamp::now);
-        let full = outputs.finish(time, &mut ledger, &latency)?;
+        let told = outputs.finish(time, &mut ledger, limits, &latency);
         if !plan.output.quiet {
             summary::write(&mut io::stderr().lock(), &ledger, &latency)?;
+            summary::write_limits(&mut io::stderr().lock(), &limits)?;
         }
         outcome?;
         watched?;
+        let full = written?.unwrap_or(false) | told?;
         Ok(Outcome { lost: plan.run.fail_on_drop && ledger.lost() > 0, full })
     })
 }
@@ -139,7 +154,7 @@ fn shard_config(plan: &Plan<'_>) -> shard::Config {
         },
         packets: plan.output.packets,
         people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
-        ..shard::Config::default()
+        dissect: Settings { duplicate_window: plan.run.mirror_window, ..Settings::default() },
     }
 }
 
@@ -152,8 +167,10 @@ struct Watch<'a> {
     log: Option<Log>,
     logged: Instant,
     deadline: Option<Instant>,
+    stopped: bool,
     every: Option<Duration>,
     told: Instant,
+    quiet: bool,
     progress: bool,
     shown: Instant,
 }
@@ -179,8 +196,10 @@ impl<'a> Watch<'a> {
             log,
             logged: now,
             deadline: duration.and_then(|duration| now.checked_add(duration)),
+            stopped: false,
             every: plan.output.stats_interval,
             told: now,
+            quiet: plan.output.quiet,
             progress: !plan.output.quiet && io::stderr().is_terminal() && !io::stdout().is_terminal(),
             shown: now,
         })
@@ -191,9 +210,10 @@ impl<'a> Watch<'a> {
         let mut outcome = Ok(());
         while !finished() {
             thread::park_timeout(LOOK);
-            let over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let over = self.warden.is_over() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let unheard = self.outputs.all_failed();
-            if over || unheard || signals.stop() || self.control.is_limit_reached() || outcome.is_err() {
+            let asked = signals.stop() || self.control.is_limit_reached() || self.control.is_stopping();
+            if over || unheard || asked || outcome.is_err() {
                 self.stop();
             }
             if outcome.is_ok() {
@@ -207,7 +227,7 @@ impl<'a> Watch<'a> {
     }
 
     fn stop(&mut self) {
-        if !self.control.is_stopping() {
+        if !std::mem::replace(&mut self.stopped, true) {
             self.warden.stop();
             self.control.stop();
         }
@@ -218,6 +238,7 @@ impl<'a> Watch<'a> {
         self.log_latency(false)?;
         if signals.take_reload() {
             match self.warden.reload() {
+                Ok(()) if self.quiet => {}
                 Ok(()) => eprintln!("padtap: reloaded"),
                 Err(error) => eprintln!("padtap: not reloaded, the old filter stays: {error:#}"),
             }
@@ -225,12 +246,13 @@ impl<'a> Watch<'a> {
         if signals.take_statistics() {
             let (ledger, latency) = (self.ledger(), self.all_latency());
             summary::write(&mut io::stderr().lock(), &ledger, &latency)?;
+            summary::write_limits(&mut io::stderr().lock(), &self.control.limits())?;
         }
         if self.every.is_some_and(|every| self.told.elapsed() >= every) {
             self.told = Instant::now();
             let time = self.control.clock().unwrap_or_else(Timestamp::now);
             let (ledger, latency) = (self.ledger(), self.all_latency());
-            self.outputs.tell(Record::stats(time, ledger, latency));
+            self.outputs.tell(Record::stats(time, ledger, self.control.limits(), latency));
         }
         if self.progress && self.shown.elapsed() >= Duration::from_secs(1) {
             self.shown = Instant::now();

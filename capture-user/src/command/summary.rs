@@ -4,10 +4,13 @@ use std::io::{self, Write};
 
 use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
+use capture_user::limits::Reached;
+use capture_user::source::Tally;
 
 /// Writes where the frames went and how long each stage took.
 pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Result<()> {
-    let Ledger { seen, passed, filtered, shunted, delivered, dissected, duplicates, .. } = *ledger;
+    let Ledger { source: Tally { seen, passed, filtered, shunted, delivered, .. }, dissected, duplicates, .. } =
+        *ledger;
     writeln!(to, "frames   {seen} seen, {delivered} delivered, {dissected} dissected, {} lost", ledger.lost())?;
     let kept_out = [
         (passed, "passed to the stack"),
@@ -19,10 +22,10 @@ pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Res
     ];
     list(to, "", &kept_out)?;
     let lost = [
-        (ledger.redirect_errors, "without a socket"),
-        (ledger.rx_dropped, "without a free buffer"),
-        (ledger.rx_ring_full, "at a full receive ring"),
-        (ledger.bad_descriptors, "unreadable"),
+        (ledger.source.redirect_errors, "without a socket"),
+        (ledger.source.rx_dropped, "without a free buffer"),
+        (ledger.source.rx_ring_full, "at a full receive ring"),
+        (ledger.source.bad_descriptors, "unreadable"),
         (ledger.worker_queue_drops, "at a full worker queue"),
     ];
     list(to, "lost", &lost)?;
@@ -31,7 +34,6 @@ pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Res
         (ledger.sink_drops, "records lost"),
         (ledger.frames_written, "frames written"),
         (ledger.write_drops, "frames not written"),
-        (ledger.flows_evicted, "flows evicted"),
     ];
     list(to, "output", &written)?;
     if let Some(words) = ledger.imbalance() {
@@ -55,6 +57,19 @@ pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Res
         )?;
     }
     Ok(())
+}
+
+/// Writes what was given up because a limit was reached.
+pub fn write_limits(to: &mut impl Write, reached: &Reached) -> io::Result<()> {
+    let given_up = [
+        (reached.flows_evicted + reached.flows_evicted_for_memory, "flows"),
+        (reached.fragments_timed_out + reached.fragments_evicted + reached.fragments_overflowed, "datagrams in pieces"),
+        (reached.segments_refused, "segments out of order"),
+        (reached.streams_given_up, "streams without an end"),
+        (reached.names_evicted, "names"),
+        (reached.expectations_evicted, "announced flows"),
+    ];
+    list(to, "given up", &given_up)
 }
 
 /// One line of those counts that are not zero; nothing when all are.

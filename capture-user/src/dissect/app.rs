@@ -19,6 +19,7 @@ mod enet;
 mod epic;
 mod exchange;
 mod http;
+mod memory;
 mod natcheck;
 mod nbns;
 mod ntp;
@@ -41,6 +42,7 @@ mod stun;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tls;
+mod unfinished;
 mod wire;
 
 use std::fmt;
@@ -50,6 +52,7 @@ use std::sync::Arc;
 pub use dhcp::Message as DhcpFacts;
 pub use dhcpv6::Message as Dhcpv6Facts;
 pub use dns::Exchange as DnsFacts;
+pub use dtls::is_record as is_dtls;
 pub use http::Exchange as HttpFacts;
 pub use output::{Event, Expectation, Facts, HostFrom, Label, Output};
 pub use people::People;
@@ -232,6 +235,12 @@ pub trait Conversation: Send {
 
     /// The flow ended, at the time of its last packet: the moment to tell of what is only known then.
     fn end(&mut self, _time: Timestamp, _out: &mut Output) {}
+
+    /// Bytes of heap that it holds beyond its own size, at most a little less than they are: what flows hold together
+    /// is limited by it. Asked after every payload.
+    fn memory(&self) -> usize {
+        0
+    }
 }
 
 /// Makes a conversation for a flow that was announced elsewhere: media that a signalling protocol negotiated.
@@ -248,4 +257,70 @@ pub struct Resolved {
     pub name: Arc<str>,
     /// How long the answer may be kept, in seconds.
     pub ttl: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The protocols that the files beside this one define, as the table would list them: `dns::MDNS`.
+    fn defined() -> BTreeSet<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dissect/app");
+        let mut defined = BTreeSet::new();
+        for file in std::fs::read_dir(folder).expect("the folder is there") {
+            let path = file.expect("a readable folder").path();
+            let (Some("rs"), Some(module)) =
+                (path.extension().and_then(|end| end.to_str()), path.file_stem().and_then(|stem| stem.to_str()))
+            else {
+                continue;
+            };
+            let source = std::fs::read_to_string(&path).expect("a source file is text");
+            let names = source.lines().filter_map(|line| line.strip_prefix("pub static ")?.split_once(": Protocol "));
+            defined.extend(names.map(|(name, _)| format!("{module}::{name}")));
+        }
+        defined
+    }
+
+    #[test]
+    fn every_protocol_that_is_defined_is_in_the_table() {
+        let source = include_str!("app.rs");
+        let table = source.split("PROTOCOLS: &[&Protocol] = &[").nth(1).and_then(|rest| rest.split("];").next());
+        let entries = table.expect("the table").split(',').filter_map(|entry| entry.trim().strip_prefix('&'));
+        let listed: BTreeSet<String> = entries.map(str::to_owned).collect();
+        assert_eq!(defined(), listed);
+        assert_eq!(PROTOCOLS.len(), listed.len(), "none is listed twice");
+    }
+
+    #[test]
+    fn names_and_ports_are_sane() {
+        let mut seen = BTreeSet::new();
+        for protocol in PROTOCOLS {
+            let word = |character: char| {
+                character.is_ascii_lowercase() || character.is_ascii_digit() || "_-".contains(character)
+            };
+            assert!(!protocol.name.is_empty() && protocol.name.chars().all(word), "{protocol:?}");
+            assert!(!protocol.ports.contains(&0), "{protocol:?}");
+            let ports: BTreeSet<u16> = protocol.ports.iter().copied().collect();
+            assert_eq!(ports.len(), protocol.ports.len(), "{protocol:?} has a port twice");
+            // One name over UDP and TCP is one protocol; twice over the same is a slip.
+            let carriers: &[Over] =
+                if protocol.over == Over::Both { &[Over::Udp, Over::Tcp] } else { &[protocol.over] };
+            for carrier in carriers {
+                assert!(seen.insert((protocol.name, format!("{carrier:?}"))), "{protocol:?} twice over {carrier:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_recognised_in_no_bytes() {
+        for protocol in PROTOCOLS {
+            assert_eq!(testing::probe(protocol, b""), Probe::No, "{protocol:?}");
+            let mut line = String::new();
+            (protocol.summary)(b"", &mut line);
+            assert_eq!(line, "", "{protocol:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Cursor, Duplicates, Next, Packet, duplicates, walk};
+use crate::limits::Reached;
 use crate::reassembly::fragments::{Counters, Fragments, Key, Limits, Piece};
 use crate::source::Frame;
 
@@ -48,6 +49,14 @@ impl Dissector {
             duplicates: Duplicates::new(settings.duplicate_window),
             joined: Default::default(),
         }
+    }
+
+    /// Adds which fragments were given up.
+    pub fn account(&self, reached: &mut Reached) {
+        let counters = self.fragments.counters();
+        reached.fragments_timed_out = counters.timed_out;
+        reached.fragments_evicted = counters.evicted;
+        reached.fragments_overflowed = counters.overflowed;
     }
 
     /// What became of fragments so far.

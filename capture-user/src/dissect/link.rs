@@ -47,7 +47,6 @@ pub(super) fn ethernet<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> 
     cursor.take::<14>(Layer::Ethernet)?;
     packet.enter(Layer::Ethernet);
     packet.macs = Some((Mac(header.source()), Mac(header.destination())));
-    packet.vlan.clear();
     // Inside a tunnel, what carried the tunnel is not what this frame is about.
     packet.ip = None;
     packet.transport = Transport::None;

@@ -192,10 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn vxlan_drops_the_tags_of_the_outside() {
-        let inner = join(&[&[8, 0, 0, 0, 0, 0, 1, 0], &ethernet(0x0800, &game())]);
+    fn tags_of_the_outside_come_before_those_within() {
+        let inner = ethernet(0x8100, &vlan(7, 0x0800, &game()));
+        let inner = join(&[&[8, 0, 0, 0, 0, 0, 1, 0], &inner]);
         let bytes = outer_ethernet(0x8100, &vlan(5, 0x0800, &outer_ipv4(17, &udp(1, 4789, &inner))));
-        assert_eq!(whole(&bytes).vlan.as_slice(), [0; 0]);
+        assert_eq!(whole(&bytes).vlan.as_slice(), [5, 7]);
     }
 
     #[test]

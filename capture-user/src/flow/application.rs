@@ -1,20 +1,18 @@
 //! What protocol a flow speaks: finding out, and feeding its conversation.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
+use super::expected::Expected;
 use crate::dissect::app::{
-    Conversation, Direction, Expectation, HostFrom, Label, Output, Over, PROTOCOLS, Probe, Protocol, Segment, Step,
-    is_stun,
+    Conversation, Direction, HostFrom, Label, Output, Over, PROTOCOLS, Probe, Protocol, Segment, Step, is_dtls, is_stun,
 };
+use crate::limits::Reached;
 use crate::names::{Lookup, Names};
 use crate::time::Timestamp;
 
 /// Payloads of an unknown flow that are probed before it stays unknown: more than the end of a DTLS handshake takes, for
 /// media follow it.
 const TRIES: u8 = 24;
-/// Announced endpoints kept at most; beyond it an announcement is refused and counted.
-const MAX_EXPECTATIONS: usize = 4_096;
 
 /// The application side of one flow.
 #[derive(Default)]
@@ -27,8 +25,10 @@ pub struct Application {
     tries: u8,
     /// STUN shares its flow with what it opened the way for (RFC 7983): its messages stay its own.
     aside: Option<Box<dyn Conversation>>,
+    /// DTLS has handed the flow back: more of its records are nothing new, and speak for or against no other protocol.
+    beside_dtls: bool,
     /// The announcements this flow has been checked against.
-    generation: u32,
+    generation: u64,
 }
 
 #[derive(Default)]
@@ -53,10 +53,7 @@ pub struct Surroundings {
     pub output: Output,
     /// The names that consoles know servers by.
     pub names: Names,
-    expected: HashMap<SocketAddr, Expectation>,
-    generation: u32,
-    /// Announcements refused because there were too many.
-    pub refused: u64,
+    expected: Expected,
 }
 
 impl Surroundings {
@@ -67,18 +64,16 @@ impl Surroundings {
             self.names.learn(&resolved, now);
         }
         for expectation in self.output.expectations.drain(..) {
-            if self.expected.len() >= MAX_EXPECTATIONS && !self.expected.contains_key(&expectation.endpoint) {
-                self.refused += 1;
-                continue;
-            }
-            self.expected.insert(expectation.endpoint, expectation);
-            self.generation = self.generation.wrapping_add(1);
+            self.expected.announce(expectation, now);
         }
         !self.output.events.is_empty()
     }
 
-    fn expectation(&self, segment: &Segment<'_>) -> Option<&Expectation> {
-        self.expected.get(&segment.destination).or_else(|| self.expected.get(&segment.source))
+    /// Adds what names and announcements were given up.
+    pub fn account(&self, reached: &mut Reached) {
+        reached.names_evicted = self.names.evicted();
+        reached.expectations_evicted = self.expected.evicted();
+        reached.expectations_expired = self.expected.expired();
     }
 }
 
@@ -104,6 +99,15 @@ impl Application {
         }
     }
 
+    /// Bytes held for it beside itself.
+    pub fn memory(&self) -> usize {
+        let spoken = match &self.state {
+            State::Open(_, conversation) => weight(&**conversation),
+            State::Unknown | State::Closed(_) => 0,
+        };
+        spoken + self.aside.as_deref().map_or(0, weight) + self.label.memory()
+    }
+
     /// Whether its payloads are still of interest.
     pub fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed(_)) || self.aside.is_some()
@@ -111,8 +115,8 @@ impl Application {
 
     /// Reads a payload; the number of bytes that need not be offered again.
     pub fn read(&mut self, segment: &Segment<'_>, around: &mut Surroundings) -> usize {
-        if self.generation != around.generation {
-            self.generation = around.generation;
+        if self.generation != around.expected.generation() {
+            self.generation = around.expected.generation();
             self.heed(segment, around);
         }
         if self.aside.is_some() && is_stun(segment.bytes) {
@@ -168,14 +172,14 @@ impl Application {
 
     /// Opens the announced conversation, unless the flow is known by then.
     fn heed(&mut self, segment: &Segment<'_>, around: &Surroundings) {
-        let Some(expectation) = around.expectation(segment) else { return };
+        let Some(expectation) = around.expected.find(segment) else { return };
         if self.label.app.is_none() {
             self.state = State::Open(expectation.protocol, (expectation.open)());
         }
     }
 
     fn probe(&mut self, segment: &Segment<'_>) {
-        if segment.bytes.is_empty() {
+        if segment.bytes.is_empty() || self.beside_dtls && is_dtls(segment.bytes) {
             return;
         }
         match recognise(segment, self.rejected) {
@@ -193,12 +197,18 @@ impl Application {
         let place = PROTOCOLS.iter().position(|known| std::ptr::eq(*known, protocol)).unwrap_or(0);
         self.rejected |= 1 << place;
         self.tries = 0;
+        self.beside_dtls |= protocol.name == "dtls";
         if let State::Open(_, conversation) = std::mem::take(&mut self.state)
             && protocol.name == "stun"
         {
             self.aside = Some(conversation);
         }
     }
+}
+
+/// Bytes of a conversation.
+fn weight(conversation: &dyn Conversation) -> usize {
+    size_of_val(conversation) + conversation.memory()
 }
 
 /// Lets a conversation speak of its flow: the flow's label is the output's for as long.
@@ -229,4 +239,52 @@ fn recognise(segment: &Segment<'_>, rejected: u64) -> Option<&'static Protocol> 
         }
     }
     maybe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads datagrams that go one way.
+    fn read<'a>(datagrams: impl IntoIterator<Item = &'a Vec<u8>>) -> Application {
+        let (mut application, mut around) = (Application::default(), Surroundings::default());
+        for bytes in datagrams {
+            let segment = Segment {
+                time: Timestamp::default(),
+                direction: Direction::Out,
+                source: ([192, 0, 2, 1], 50_000).into(),
+                destination: ([192, 0, 2, 2], 50_002).into(),
+                stream: false,
+                bytes,
+                length: bytes.len() as u32,
+            };
+            application.read(&segment, &mut around);
+        }
+        application
+    }
+
+    /// Application data under DTLS 1.2.
+    fn dtls() -> Vec<u8> {
+        [&[23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 32][..], &[0x5a; 32]].concat()
+    }
+
+    fn rtp(sequence: u8) -> Vec<u8> {
+        [&[0x80, 111, 0, sequence, 0, 0, sequence, 0, 1, 2, 3, 4][..], &[0x5a; 80]].concat()
+    }
+
+    #[test]
+    fn media_are_found_behind_any_number_of_dtls_records() {
+        let records = vec![dtls(); 10 * usize::from(TRIES)];
+        let media: Vec<_> = (0..4).map(rtp).collect();
+        let application = read(records.iter().chain(&media));
+        assert_eq!(application.protocol().map(|protocol| protocol.name), Some("rtp"));
+        assert_eq!(read(&records).label.app, Some("dtls"));
+    }
+
+    #[test]
+    fn media_are_not_looked_for_behind_any_number_of_other_payloads() {
+        let others = vec![vec![0x5a; 40]; usize::from(TRIES)];
+        let application = read(&others);
+        assert!(!application.is_open());
+    }
 }

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::holders::{Holder, Holders};
 use super::queue::{Place, Places, Queue};
 use super::{Config, EndReason, Flow, Key, Protocol};
 use crate::dissect::app::Direction;
 use crate::dissect::{Packet, TcpFlags};
+use crate::limits::Reached;
+use crate::reassembly::stream::Streams;
 use crate::source::Frame;
 use crate::time::Timestamp;
 
@@ -20,8 +23,12 @@ pub struct Table {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     queues: [Queue; 4],
+    holders: Holders,
     clock: Timestamp,
+    /// Bytes that flows hold beside their slots.
+    held: usize,
     evicted: u64,
+    evicted_for_memory: u64,
 }
 
 /// Queues by kind of flow: all flows of one queue have the same idle time.
@@ -31,6 +38,9 @@ mod queue_of {
     pub(super) const OTHER: u8 = 2;
     pub(super) const CLOSED: u8 = 3;
 }
+
+/// Slots that a table begins with.
+const FEW: usize = 16;
 
 #[derive(Debug, Default)]
 struct Slab {
@@ -53,12 +63,17 @@ impl Slab {
         self.slots.get_mut(index as usize)?.as_mut()
     }
 
-    fn insert(&mut self, flow: Flow) -> u32 {
+    /// Grows twofold, but never beyond `capacity`: a table that may hold so many flows takes no more than they need.
+    fn insert(&mut self, flow: Flow, capacity: usize) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
+            if self.slots.len() == self.slots.capacity() {
+                let wanted = (self.slots.len() * 2).clamp(FEW, capacity.max(FEW));
+                self.slots.reserve_exact(wanted.saturating_sub(self.slots.len()));
+            }
             self.slots.push(None);
             (self.slots.len() - 1) as u32
         });
-        self.slots[index as usize] = Some(flow);
+        self.slots[index as usize] = Some(Flow { index, ..flow });
         index
     }
 
@@ -66,6 +81,13 @@ impl Slab {
         let flow = self.slots.get_mut(index as usize)?.take()?;
         self.free.push(index);
         Some(flow)
+    }
+}
+
+impl Slab {
+    /// The flow that a holder was, if it is still there.
+    fn held_by(&mut self, holder: &Holder) -> Option<&mut Flow> {
+        self.get_mut(holder.0).filter(|flow| flow.start == holder.1)
     }
 }
 
@@ -78,8 +100,11 @@ impl Table {
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             queues: Default::default(),
+            holders: Holders::default(),
             clock: Timestamp::from_nanos(i64::MIN),
+            held: 0,
             evicted: 0,
+            evicted_for_memory: 0,
         }
     }
 
@@ -93,9 +118,47 @@ impl Table {
         self.index.is_empty()
     }
 
-    /// Flows that ended because the table was full, since the last call.
-    pub fn take_evicted(&mut self) -> u64 {
-        std::mem::take(&mut self.evicted)
+    /// Puts a connection whose streams hold bytes in line, if it is not yet there, and lets those in front give theirs
+    /// up while all together hold too much.
+    pub fn relieve(&mut self, holder: Holder, streams: &mut Streams) {
+        let Self { flows, holders, .. } = self;
+        if let Some(flow) = flows.held_by(&holder).filter(|flow| !flow.in_line) {
+            flow.in_line = true;
+            holders.push(holder, |other| {
+                let Some(flow) = flows.held_by(other) else { return false };
+                flow.in_line = flow.holder().is_some();
+                flow.in_line
+            });
+        }
+        while streams.is_pressed()
+            && let Some(first) = holders.pop()
+        {
+            let Some(flow) = flows.held_by(&first) else { continue };
+            flow.in_line = false;
+            if let Some(connection) = &mut flow.tcp {
+                connection.give_up(streams);
+            }
+        }
+    }
+
+    /// Adds which flows ended early.
+    pub fn account(&self, reached: &mut Reached) {
+        reached.flows_evicted = self.evicted - self.evicted_for_memory;
+        reached.flows_evicted_for_memory = self.evicted_for_memory;
+    }
+
+    /// Bytes that flows hold beside their slots, never more than [`Config::memory`] after [`Table::charge`].
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Takes account of what [`Flow::weigh`] said of a flow. Where all together hold too much, those longest idle end.
+    pub fn charge(&mut self, change: isize, reported: &mut impl FnMut(&mut Flow, EndReason)) {
+        self.held = self.held.saturating_add_signed(change);
+        while change > 0 && self.held > self.config.memory() && !self.is_empty() {
+            self.evicted_for_memory += 1;
+            self.evict(reported);
+        }
     }
 
     /// Counts a packet in its flow, beginning one where there is none. `reported` is called for flows that end on the
@@ -191,7 +254,7 @@ impl Table {
         }
         // A SYN with ACK is an answer: the capture missed the question, and the receiver is the one who asked.
         let answer = packet.transport.tcp().is_some_and(|tcp| tcp.flags.syn() && tcp.flags.ack());
-        let index = self.flows.insert(Flow::new(key, swapped != answer, packet, time));
+        let index = self.flows.insert(Flow::new(key, swapped != answer, packet, time), self.config.capacity);
         let (flows, hasher) = (&self.flows, &self.hasher);
         self.index.insert_unique(hash, index, |&other| flows.get(other).map_or(0, |flow| hasher.hash_one(flow.key)));
         let queue = match key.protocol() {
@@ -239,6 +302,7 @@ impl Table {
             entry.remove();
         }
         if let Some(mut flow) = self.flows.remove(index) {
+            self.held = self.held.saturating_sub(flow.weight as usize);
             let own = match &flow.tcp {
                 Some(connection) if connection.reset() => EndReason::Reset,
                 Some(connection) if connection.over() => EndReason::Closed,

@@ -59,6 +59,18 @@ impl Connection {
         }
     }
 
+    /// Whether bytes are held for it.
+    pub fn holds(&self) -> bool {
+        self.streams.iter().any(Stream::holds)
+    }
+
+    /// Gives up the streams that hold bytes.
+    pub(super) fn give_up(&mut self, streams: &mut Streams) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.holds()) {
+            stream.give_up(streams);
+        }
+    }
+
     fn handshake(&mut self, direction: Direction, segment: &Tcp<'_>, time: Timestamp) {
         let flags = segment.flags;
         if direction == Direction::Out && flags.syn() && !flags.ack() {

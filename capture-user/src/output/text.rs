@@ -107,6 +107,10 @@ impl fmt::Display for Printable<'_> {
 
 impl<W: Write + Send> Sink for Text<W> {
     fn record(&mut self, record: &Record) -> io::Result<()> {
+        if record.kind == "stats" {
+            // People get the account as a table, on standard error.
+            return Ok(());
+        }
         let facts: &dyn Facts = &*record.facts;
         match facts.as_any().downcast_ref::<PacketFacts>() {
             Some(packet) => self.packet(record, packet),

@@ -13,10 +13,14 @@ use crate::source::{Error, Received, Source, Tally, View};
 
 /// Frames taken from a source at once, and so at most in a batch.
 const BURST: usize = 64;
-/// Batches a worker may be behind per receive thread.
-pub(super) const QUEUE: usize = 64;
+/// Frames a worker may be behind per receive thread. Counted in frames, not in batches, because at a low rate a batch is
+/// a frame or two, and a worker that is not scheduled for a moment must not cost any.
+pub(super) const QUEUE: usize = 4096;
 /// How long a receive thread waits for a frame before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Frames that are still taken from a source once it is asked to stop, at most. More than its rings and buffers hold:
+/// only a source that never dries up, a packet socket under constant traffic or a long file, is left with some.
+const LAST: u64 = 1 << 18;
 /// How often a thread publishes its counters.
 pub(super) const PUBLISH: Duration = Duration::from_millis(100);
 
@@ -26,6 +30,8 @@ pub(super) struct Batch<S: Source> {
     /// Reads the tokens; it stays with the batch, so that handing over costs no reference count.
     pub(super) view: S::View,
     pub(super) arrival: Arrival,
+    /// Whose it is.
+    worker: usize,
     /// The way home.
     pub(super) home: Sender<Box<Self>>,
 }
@@ -65,6 +71,8 @@ pub(super) struct Intake<'a, S: Source> {
     limit: u64,
     wanted: Option<Wanted>,
     unwanted: Vec<S::Token>,
+    /// Frames taken since the stop.
+    last: u64,
     scratch: Vec<u8>,
     /// The tally as last published.
     tally: Tally,
@@ -82,6 +90,7 @@ impl<'a, S: Source> Intake<'a, S> {
             limit,
             wanted: config.wanted.clone(),
             unwanted: Vec::new(),
+            last: 0,
             scratch: Vec::new(),
             tally: Tally::default(),
             work: Work::default(),
@@ -89,10 +98,13 @@ impl<'a, S: Source> Intake<'a, S> {
         }
     }
 
-    /// Takes frames. A source that is asked to stop is emptied first; a live one that has reached the limit is
-    /// emptied too, and what comes is counted as past the limit.
+    /// Takes frames. A source that is asked to stop is emptied first, as far as it has an end; a live one that has
+    /// reached the limit is emptied too, and what comes is counted as past the limit.
     fn take(&mut self, tokens: &mut Vec<S::Token>) -> Result<Burst, Error> {
         let stopping = self.control.is_stopping();
+        if stopping && self.last >= LAST {
+            return Ok(Burst::End);
+        }
         let wanted = self.reserve();
         let past_limit = wanted == 0 && self.control.taken.load(Ordering::Relaxed) >= self.limit;
         if past_limit {
@@ -108,6 +120,7 @@ impl<'a, S: Source> Intake<'a, S> {
         }
         let patience = if stopping { Duration::ZERO } else { PATIENCE };
         let received = self.source.receive(if past_limit { BURST } else { wanted }, patience, tokens);
+        self.last += if stopping { tokens.len() as u64 } else { 0 };
         if past_limit {
             self.work.past_limit += tokens.len() as u64;
             self.source.recycle(tokens);
@@ -150,6 +163,7 @@ impl<'a, S: Source> Intake<'a, S> {
             let tally = self.source.tally();
             self.control.publish_tally(&mut self.tally, tally);
             self.control.publish_work(&mut self.work);
+            self.control.set_present(self.source.now());
         }
     }
 }
@@ -162,14 +176,13 @@ pub(super) fn to_completion<'a, S: Source>(
     control: &'a Control,
 ) -> (Result<(), Error>, Desk<'a>) {
     let view = source.view();
-    let live = source.is_live();
     let mut intake = Intake::new(source, config, control);
     let watch = Stopwatch::default();
     let mut tokens = Vec::with_capacity(BURST);
     let outcome = loop {
         match intake.take(&mut tokens) {
             Ok(Burst::Frames) => desk.process(&view, &tokens, Arrival::now(&watch)),
-            Ok(Burst::Nothing) => desk.rest(live),
+            Ok(Burst::Nothing) => desk.rest(),
             Ok(Burst::End) => break Ok(()),
             Err(error) => {
                 desk.process(&view, &tokens, Arrival::now(&watch));
@@ -239,14 +252,19 @@ struct Distribution<'a, S: Source> {
     idle: Vec<Box<Batch<S>>>,
     home: Sender<Box<Batch<S>>>,
     returned: Receiver<Box<Batch<S>>>,
+    /// Batches that are not home.
     away: usize,
+    /// Frames that each worker has not given back.
+    behind: Vec<usize>,
 }
 
 impl<'a, S: Source> Distribution<'a, S> {
     fn new(queues: Vec<Sender<Box<Batch<S>>>>, view: &'a S::View) -> Self {
         // Room for every batch there can be: those queued, one in each worker's hands, one being filled for each.
         let (home, returned) = bounded(queues.iter().map(|queue| queue.capacity().unwrap_or(QUEUE) + 2).sum());
-        let mut own = Self { view, filling: Vec::new(), idle: Vec::new(), home, returned, away: 0, queues: Vec::new() };
+        let behind = vec![0; queues.len()];
+        let (filling, idle) = (Vec::new(), Vec::new());
+        let mut own = Self { view, filling, idle, home, returned, away: 0, behind, queues: Vec::new() };
         own.filling = queues.iter().map(|_| own.fresh()).collect();
         own.queues = queues;
         own
@@ -255,7 +273,8 @@ impl<'a, S: Source> Distribution<'a, S> {
     fn fresh(&mut self) -> Box<Batch<S>> {
         self.idle.pop().unwrap_or_else(|| {
             let (view, home) = (self.view.clone(), self.home.clone());
-            Box::new(Batch { tokens: Vec::with_capacity(BURST), view, arrival: Arrival::default(), home })
+            let tokens = Vec::with_capacity(BURST);
+            Box::new(Batch { tokens, view, arrival: Arrival::default(), worker: 0, home })
         })
     }
 
@@ -268,6 +287,7 @@ impl<'a, S: Source> Distribution<'a, S> {
 
     fn take_in(&mut self, mut batch: Box<Batch<S>>, intake: &mut Intake<'_, S>) {
         self.away -= 1;
+        self.behind[batch.worker] -= batch.tokens.len();
         intake.source.recycle(&mut batch.tokens);
         self.idle.push(batch);
     }
@@ -288,15 +308,22 @@ impl<'a, S: Source> Distribution<'a, S> {
     fn send_batch(&mut self, worker: usize, arrival: Arrival, intake: &mut Intake<'_, S>) {
         let fresh = self.fresh();
         let mut batch = std::mem::replace(&mut self.filling[worker], fresh);
-        batch.arrival = arrival;
+        (batch.arrival, batch.worker) = (arrival, worker);
+        let frames = batch.tokens.len();
+        while self.behind[worker] + frames > QUEUE && !intake.source.is_live() {
+            match self.returned.recv() {
+                Ok(batch) => self.take_in(batch, intake),
+                Err(_) => break,
+            }
+        }
+        let has_room = self.behind[worker] + frames <= QUEUE;
         self.away += 1;
-        let refused = if intake.source.is_live() {
-            self.queues[worker].try_send(batch).err().map(TrySendError::into_inner)
-        } else {
-            self.queues[worker].send(batch).err().map(|refused| refused.into_inner())
-        };
-        if let Some(batch) = refused {
-            intake.work.queue_drops += batch.tokens.len() as u64;
+        self.behind[worker] += frames;
+        // There is a place for every batch of a frame, so a queue refuses only when its worker is gone.
+        let queued = if has_room { self.queues[worker].try_send(batch) } else { Err(TrySendError::Full(batch)) };
+        if let Err(refused) = queued {
+            let batch = refused.into_inner();
+            intake.work.queue_drops += frames as u64;
             self.take_in(batch, intake);
         }
     }

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 const RECORDS: usize = 256;
 
 /// A worker's loop: batches come, are worked through, and go home.
-pub(super) fn work<'a, S: Source>(batches: &Receiver<Box<Batch<S>>>, live: bool, mut desk: Desk<'a>) -> Desk<'a> {
+pub(super) fn work<'a, S: Source>(batches: &Receiver<Box<Batch<S>>>, mut desk: Desk<'a>) -> Desk<'a> {
     loop {
         match batches.recv_timeout(PUBLISH) {
             Ok(batch) => {
@@ -26,7 +26,7 @@ pub(super) fn work<'a, S: Source>(batches: &Receiver<Box<Batch<S>>>, live: bool,
                 // The receive thread is there until its last batch is home, and there is room for all.
                 let _ = home.send(batch);
             }
-            Err(RecvTimeoutError::Timeout) => desk.rest(live),
+            Err(RecvTimeoutError::Timeout) => desk.rest(),
             Err(RecvTimeoutError::Disconnected) => return desk,
         }
     }
@@ -94,9 +94,9 @@ impl<'a> Desk<'a> {
     }
 
     /// Nothing came for a while. Live, time goes on all the same; in a file it does not.
-    pub(super) fn rest(&mut self, live: bool) {
-        if live {
-            self.shard.advance(Timestamp::now());
+    pub(super) fn rest(&mut self) {
+        if let Some(now) = self.control.present() {
+            self.shard.advance(now);
             self.outlet.send(self.shard.records());
         }
         self.keep_house();
@@ -126,5 +126,6 @@ impl<'a> Desk<'a> {
         }
         self.outlet.send(self.shard.records());
         self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
+        self.control.publish_names(self.shard.names());
     }
 }

@@ -360,8 +360,13 @@ impl Stream {
         }
     }
 
-    /// The consumer neither takes the bytes nor is there room to keep them.
-    fn give_up(&mut self, shared: &mut Streams) {
+    /// Whether it holds bytes.
+    pub fn holds(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Frees what is held and reads no further: the consumer does not take the bytes and there is no room to keep them.
+    pub fn give_up(&mut self, shared: &mut Streams) {
         shared.counters.given_up += 1;
         self.release(State::Watching);
     }

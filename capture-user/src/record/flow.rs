@@ -71,9 +71,9 @@ pub struct TcpFlagLetters {
 pub struct Way {
     /// Packets per second over the flow's length.
     pub pps: f64,
-    /// Time between packets, in milliseconds.
+    /// Time between packets, in milliseconds, from the eighth packet on.
     pub gap_ms: Summary,
-    /// Payload sizes in bytes.
+    /// Payload sizes in bytes, from the eighth packet on.
     pub size: Summary,
 }
 

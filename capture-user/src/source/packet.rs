@@ -184,6 +184,10 @@ impl<R: FnMut(&Frame<'_>) -> Option<u32>> Source for PacketSource<R> {
         true
     }
 
+    fn now(&self) -> Option<Timestamp> {
+        Some(Timestamp::now())
+    }
+
     fn receive(&mut self, max: usize, timeout: Duration, tokens: &mut Vec<Token>) -> Result<Received, Error> {
         let before = tokens.len();
         let mut examined = 0;

@@ -1,13 +1,16 @@
 //! What a run writes: records to sinks, frames to capture files.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 
 use anyhow::Context;
 use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
+use capture_user::limits::Reached;
 use capture_user::output::ndjson::Ndjson;
 use capture_user::output::pcapng::{self, Description, Ending, Filler, Limits, Statistics};
 use capture_user::output::text::{Style, Text};
@@ -34,10 +37,9 @@ impl Outputs {
     pub fn open(options: &cli::Output) -> anyhow::Result<Self> {
         let sensor: Arc<str> = options.sensor.clone().unwrap_or_else(host_name).into();
         let mut sinks: Vec<(String, Box<dyn Sink>)> = Vec::new();
-        let frames_on_stdout = options.write.as_ref().is_some_and(|path| path.as_os_str() == "-");
         if options.json {
             sinks.push(("standard output".into(), Box::new(Ndjson::new(io::stdout(), sensor.clone()))));
-        } else if options.output.is_none() && options.write.is_none() && !frames_on_stdout {
+        } else if options.output.is_none() && options.write.is_none() {
             let colour =
                 io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let style = if colour { Style::COLOUR } else { Style::PLAIN };
@@ -81,13 +83,19 @@ impl Outputs {
     ///
     /// # Errors
     /// An output that failed otherwise.
-    pub fn finish(self, time: Timestamp, ledger: &mut Ledger, latency: &Latency) -> anyhow::Result<bool> {
+    pub fn finish(
+        self,
+        time: Timestamp,
+        ledger: &mut Ledger,
+        limits: Reached,
+        latency: &Latency,
+    ) -> anyhow::Result<bool> {
         self.writers.settle();
         self.account(ledger);
         let sinks = self.writers.working();
         ledger.records += sinks;
         ledger.records_written += sinks;
-        self.outlet.send(&mut vec![Record::stats(time, *ledger, latency.clone())]);
+        self.outlet.send(&mut vec![Record::stats(time, *ledger, limits, latency.clone())]);
         drop(self.outlet);
         let (account, failures) = self.writers.finish();
         ledger.records = account.made;
@@ -99,6 +107,7 @@ impl Outputs {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                     eprintln!("padtap: {failure}; the records before that are in it");
                     full = true;
+                    cut_unfinished_line(&failure.name);
                 }
                 _ => return Err(anyhow::Error::new(failure.error).context(failure.name)),
             }
@@ -107,8 +116,29 @@ impl Outputs {
     }
 }
 
+/// Cuts a file that is full behind its last whole line. What is no file (a device, a pipe) cannot be cut, and stays.
+fn cut_unfinished_line(path: &str) {
+    let Ok(mut file) = File::options().read(true).write(true).open(path) else { return };
+    let _ = file.metadata().map(|metadata| metadata.len()).and_then(|length| {
+        let mut end = length;
+        let mut piece = [0; 4096];
+        while end > 0 {
+            let start = end.saturating_sub(piece.len() as u64);
+            let piece = piece.get_mut(..(end - start) as usize).unwrap_or_default();
+            file.seek(SeekFrom::Start(start))?;
+            file.read_exact(piece)?;
+            if let Some(newline) = piece.iter().rposition(|&byte| byte == b'\n') {
+                return file.set_len(start + newline as u64 + 1);
+            }
+            end = start;
+        }
+        file.set_len(0)
+    });
+}
+
 /// The capture file of a run, and the thread that writes it.
 pub struct FrameFile<'scope> {
+    live: bool,
     filler: Filler,
     thread: ScopedJoinHandle<'scope, (pcapng::Writer, pcapng::Drained)>,
 }
@@ -124,6 +154,8 @@ impl<'scope> FrameFile<'scope> {
         control: &'env Control,
     ) -> anyhow::Result<Option<Self>> {
         let Some(path) = &options.write else { return Ok(None) };
+        // Records that go on are worth going on for.
+        let alone = !options.json && options.output.is_none();
         let config = pcapng::Config {
             path: (path.as_os_str() != "-").then(|| path.clone()),
             application: Some(concat!("padtap ", env!("CARGO_PKG_VERSION")).into()),
@@ -136,14 +168,16 @@ impl<'scope> FrameFile<'scope> {
         let (filler, drain) = pcapng::pool(BLOCKS, BLOCK, !live);
         let thread = std::thread::Builder::new().name("frames".into()).spawn_scoped(scope, move || {
             let drained = drain.run(&mut writer, |ending| {
-                if let Ending::Failed(error) = ending {
+                if let Ending::Failed(error @ pcapng::Error::Full { .. }) = ending {
                     eprintln!("padtap: {error}");
                 }
-                control.stop();
+                if alone || matches!(ending, Ending::Limit) {
+                    control.stop();
+                }
             });
             (writer, drained)
         })?;
-        Ok(Some(Self { filler, thread }))
+        Ok(Some(Self { live, filler, thread }))
     }
 
     /// An end for a worker.
@@ -151,24 +185,41 @@ impl<'scope> FrameFile<'scope> {
         self.filler.clone()
     }
 
-    /// Completes the file.
-    pub fn finish(self, ledger: &mut Ledger) -> anyhow::Result<()> {
+    /// Completes the file: the names of addresses, the account of the interface. Returns whether it could not take all
+    /// because it was full.
+    ///
+    /// # Errors
+    /// What else went wrong with it.
+    pub fn finish(self, ledger: &mut Ledger, names: &BTreeMap<IpAddr, Arc<str>>) -> anyhow::Result<bool> {
         drop(self.filler);
         let (mut writer, drained) = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         ledger.write_drops += drained.left_out;
         ledger.frames_written = writer.summary().packets;
-        for interface in 0..writer.interfaces() {
-            writer.set_statistics(
-                interface as u32,
-                Statistics {
-                    received: Some(ledger.seen),
-                    interface_drops: Some(ledger.rx_dropped + ledger.rx_ring_full),
-                    ..Statistics::default()
-                },
-            );
+        if self.live {
+            writer.set_statistics(0, statistics(ledger));
         }
-        writer.finish()?;
-        Ok(())
+        match drained.ending {
+            Some(Ending::Failed(pcapng::Error::Full { .. })) => Ok(true),
+            Some(Ending::Failed(error)) => Err(error.into()),
+            Some(Ending::Limit) => Ok(writer.finish().map(|_| false)?),
+            None => {
+                writer.write_names(names.iter().map(|(address, name)| (*address, &**name)))?;
+                Ok(writer.finish().map(|_| false)?)
+            }
+        }
+    }
+}
+
+/// What a capture counted on its interface, in pcapng's terms: drops of the interface are those on the way to padtap,
+/// drops of the system those in it.
+fn statistics(ledger: &Ledger) -> Statistics {
+    Statistics {
+        received: Some(ledger.source.seen),
+        accepted: Some(ledger.source.redirected + ledger.source.redirect_errors),
+        interface_drops: Some(ledger.source.redirect_errors + ledger.source.rx_dropped + ledger.source.rx_ring_full),
+        os_drops: Some(ledger.source.bad_descriptors + ledger.worker_queue_drops + ledger.write_drops),
+        delivered: Some(ledger.frames_written),
+        ..Statistics::default()
     }
 }
 

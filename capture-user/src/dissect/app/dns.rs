@@ -359,6 +359,10 @@ impl Conversation for Dns {
     fn end(&mut self, _time: Timestamp, out: &mut Output) {
         self.leave(out);
     }
+
+    fn memory(&self) -> usize {
+        self.waiting.memory(Query::memory)
+    }
 }
 
 /// "Standard query response 0x1234 A example.org A 192.0.2.1"

@@ -58,6 +58,11 @@ const fn is_ours(first: u8) -> bool {
     matches!(first, 20..=63)
 }
 
+/// Whether a datagram begins with a record.
+pub fn is_record(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, high, low, ..] if is_ours(*first) && is_version(u16::from_be_bytes([*high, *low])))
+}
+
 fn probe(segment: &Segment<'_>) -> Probe {
     let mut reader = Reader::new(segment.bytes);
     let Some(first) = Record::next(&mut reader) else { return Probe::No };
@@ -143,6 +148,11 @@ impl Conversation for Dtls {
 
     fn end(&mut self, _time: Timestamp, out: &mut Output) {
         self.hand_back(out);
+    }
+
+    fn memory(&self) -> usize {
+        let flights: usize = self.flights.iter().map(Flight::memory).sum();
+        flights + self.handshake.as_ref().map_or(0, Handshake::memory)
     }
 }
 

@@ -63,6 +63,12 @@ impl<K: PartialEq, Q, const LIMIT: usize> Exchanges<K, Q, LIMIT> {
         Some(self.waiting.remove(place))
     }
 
+    /// Bytes of heap that the requests take, `heap` of each beyond its own size.
+    pub(super) fn memory(&self, heap: impl Fn(&Q) -> usize) -> usize {
+        let own = self.waiting.capacity() * size_of::<Asked<K, Q>>();
+        own + self.waiting.iter().map(|asked| heap(&asked.request)).sum::<usize>()
+    }
+
     /// Takes the oldest request.
     pub(super) fn pop(&mut self) -> Option<Asked<K, Q>> {
         if self.waiting.is_empty() { None } else { Some(self.waiting.remove(0)) }

@@ -1,8 +1,8 @@
 //! HTTP/1.0 and 1.1 over TCP (RFC 9112): one record for a request and its response.
 //!
 //! Bodies are counted past, never kept. An upgraded or tunnelled connection speaks something else from there on, and
-//! is left alone; so is one whose bytes were lost anywhere but in a body. UPnP's port mappings are requests of this
-//! kind too: their bodies are small, and are read (see `portmap`).
+//! is left alone. Where bytes are lost anywhere but in a body, reading goes on with the next segment that begins with
+//! a head. UPnP's port mappings are requests of this kind too: their bodies are small, and are read (see `portmap`).
 
 mod body;
 mod head;
@@ -16,7 +16,9 @@ use serde::Serialize;
 use self::body::Body;
 pub(super) use self::head::{Found, Head, Start};
 use super::exchange::milliseconds;
+use super::memory::texts;
 use super::portmap::soap::{self, Soap};
+use super::unfinished::Unfinished;
 use super::wire::{some_text, text};
 use super::{Conversation, Direction, HostFrom, Output, Over, Probe, Protocol, Segment, Step};
 use crate::time::Timestamp;
@@ -125,11 +127,22 @@ struct Request {
     soap: Option<Box<Soap>>,
 }
 
+impl Request {
+    /// Bytes of heap it takes.
+    fn memory(&self) -> usize {
+        let Exchange { method, host, path, user_agent, .. } = &self.told;
+        texts([method, host, path, user_agent]) + self.soap.as_ref().map_or(0, |soap| soap.memory())
+    }
+}
+
 /// One connection.
 #[derive(Default)]
 struct Http {
     bodies: [Body; 2],
+    unfinished: [Unfinished; 2],
     waiting: VecDeque<Request>,
+    /// Whether bytes were lost, so that it is not known where the next message begins.
+    lost: [bool; 2],
     /// Whether a head was seen.
     sure: bool,
 }
@@ -138,8 +151,8 @@ struct Http {
 enum After {
     /// Go on behind it.
     Continue,
-    /// Wait until the body is there too.
-    Wait,
+    /// Wait until there are so many bytes: the body is not there yet.
+    Wait(usize),
     /// The connection is of no further interest.
     Leave,
 }
@@ -170,7 +183,7 @@ impl Http {
             Some(_) => small_body(head, bytes),
             None => Some(&[][..]),
         };
-        let Some(body) = body else { return After::Wait };
+        let Some(body) = body else { return After::Wait(small_message(head)) };
         let mut told = Exchange::default();
         told.ask(method, target, head);
         if let Some(host) = &told.host {
@@ -197,7 +210,7 @@ impl Http {
         let interim = (100..200).contains(&status) && status != 101;
         let reads = !interim && self.waiting.front().is_some_and(|request| request.soap.is_some());
         let body = if reads { small_body(head, bytes) } else { Some(&[][..]) };
-        let Some(body) = body else { return After::Wait };
+        let Some(body) = body else { return After::Wait(small_message(head)) };
         if interim {
             return After::Continue;
         }
@@ -229,6 +242,15 @@ impl Http {
         }
     }
 
+    /// A head stands behind a loss. If it is a response, those to all requests but the last are lost: nobody sends
+    /// the next request before the response is there.
+    fn found(&mut self, start: Start<'_>, side: usize, out: &mut Output) {
+        self.lost[side] = false;
+        while matches!(start, Start::Response { .. }) && self.waiting.len() > 1 {
+            self.unanswered(out);
+        }
+    }
+
     fn leave(&mut self, out: &mut Output) -> Step {
         while !self.waiting.is_empty() {
             self.unanswered(out);
@@ -239,13 +261,32 @@ impl Http {
 
 /// The body of a message that is worth reading: nothing of one that is too long, `None` until all of it is there.
 fn small_body<'a>(head: &Head<'_>, bytes: &'a [u8]) -> Option<&'a [u8]> {
-    let length = head.number("Content-Length").filter(|length| *length <= MAX_SOAP).unwrap_or(0);
-    bytes.get(head.length..)?.get(..length as usize)
+    bytes.get(head.length..small_message(head))
+}
+
+/// Bytes of a message with its body, if that is worth reading.
+fn small_message(head: &Head<'_>) -> usize {
+    let body = head.number("Content-Length").filter(|length| *length <= MAX_SOAP).unwrap_or(0);
+    head.length.saturating_add(usize::try_from(body).unwrap_or(0))
 }
 
 impl Conversation for Http {
     fn read(&mut self, segment: &Segment<'_>, out: &mut Output) -> Step {
         let side = segment.direction.index();
+        if self.lost[side] {
+            if !self.unfinished[side].is_due(segment.bytes) {
+                return Step::Consumed(0);
+            }
+            self.unfinished[side] = Unfinished::default();
+            match Head::find(segment.bytes) {
+                Found::Nothing => return Step::Consumed(segment.bytes.len()),
+                Found::Part => {
+                    self.unfinished[side] = Unfinished::in_head(segment.bytes.len());
+                    return Step::Consumed(0);
+                }
+                Found::Head(head) => self.found(head.start, side, out),
+            }
+        }
         let mut at = 0;
         loop {
             let rest = segment.bytes.get(at..).unwrap_or_default();
@@ -255,13 +296,27 @@ impl Conversation for Http {
             if self.bodies[side] != Body::Over || rest.is_empty() {
                 return Step::Consumed(at);
             }
+            // Empty lines before a head are overlooked (RFC 9112 section 2.2).
+            let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            at += blank;
+            let rest = rest.get(blank..).unwrap_or_default();
+            if rest.is_empty() || !self.unfinished[side].is_due(rest) {
+                return Step::Consumed(at);
+            }
+            self.unfinished[side] = Unfinished::default();
             match Head::find(rest) {
-                Found::Part => return Step::Consumed(at),
+                Found::Part => {
+                    self.unfinished[side] = Unfinished::in_head(rest.len());
+                    return Step::Consumed(at);
+                }
                 Found::Nothing if self.sure => return self.leave(out),
                 Found::Nothing => return Step::Reject,
                 Found::Head(head) => match self.head(&head, rest, segment, out) {
                     After::Continue => at += head.length,
-                    After::Wait => return Step::Consumed(at),
+                    After::Wait(length) => {
+                        self.unfinished[side] = Unfinished::until(length);
+                        return Step::Consumed(at);
+                    }
                     After::Leave => return self.leave(out),
                 },
             }
@@ -269,7 +324,13 @@ impl Conversation for Http {
     }
 
     fn gap(&mut self, direction: Direction, length: u32, out: &mut Output) -> Step {
-        if length > 0 && self.bodies[direction.index()].lose(u64::from(length)) {
+        let side = direction.index();
+        self.unfinished[side] = Unfinished::default();
+        if self.sure && length > 0 {
+            if !self.bodies[side].lose(u64::from(length)) {
+                self.bodies[side] = Body::Over;
+                self.lost[side] = true;
+            }
             Step::Consumed(0)
         } else {
             self.leave(out)
@@ -278,6 +339,11 @@ impl Conversation for Http {
 
     fn end(&mut self, _time: Timestamp, out: &mut Output) {
         self.leave(out);
+    }
+
+    fn memory(&self) -> usize {
+        let requests: usize = self.waiting.iter().map(Request::memory).sum();
+        self.waiting.capacity() * size_of::<Request>() + requests
     }
 }
 

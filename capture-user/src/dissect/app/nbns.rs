@@ -121,6 +121,12 @@ struct Exchange {
 }
 
 impl Exchange {
+    /// Bytes its texts and lists take.
+    fn memory(&self) -> usize {
+        let names: usize = self.node_names.iter().map(|name| size_of::<String>() + name.capacity()).sum();
+        self.name.capacity() + self.addresses.capacity() * size_of::<Ipv4Addr>() + names
+    }
+
     fn new(message: &Message, bytes: &[u8]) -> Self {
         let mut told = Self {
             operation: message.operation(),
@@ -218,6 +224,10 @@ impl Conversation for Nbns {
         while let Some(asked) = self.waiting.pop() {
             unanswered(asked, out);
         }
+    }
+
+    fn memory(&self) -> usize {
+        self.waiting.memory(Exchange::memory)
     }
 }
 

@@ -168,6 +168,10 @@ impl Conversation for Ntp {
             unanswered(&asked, out);
         }
     }
+
+    fn memory(&self) -> usize {
+        self.waiting.memory(|_| 0)
+    }
 }
 
 fn summary(bytes: &[u8], line: &mut String) {

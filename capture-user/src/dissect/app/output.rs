@@ -48,6 +48,16 @@ pub struct Label {
     pub host_candidates: Vec<Arc<str>>,
 }
 
+impl Label {
+    /// Bytes its names take. Those that name servers gave are shared with other flows, and counted here all the same.
+    pub fn memory(&self) -> usize {
+        self.host.as_ref().map_or(0, |host| host.len() + ARC) + self.host_candidates.capacity() * size_of::<Arc<str>>()
+    }
+}
+
+/// The counters that stand before what an [`Arc`] shares.
+const ARC: usize = 16;
+
 /// Where a flow's host name was read, the weakest evidence first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::exchange::{Asked, Exchanges, is_zero};
+use super::memory::texts;
 use super::wire::Reader;
 use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
 use crate::time::Timestamp;
@@ -81,6 +82,11 @@ enum Action {
 }
 
 impl Mapping {
+    /// Bytes its texts take.
+    fn memory(&self) -> usize {
+        texts([&self.description, &self.result])
+    }
+
     const fn new(via: Via, action: Action) -> Self {
         Self {
             via,
@@ -249,6 +255,10 @@ impl Conversation for Portmap {
         while let Some(asked) = self.waiting.pop() {
             unanswered(asked, out);
         }
+    }
+
+    fn memory(&self) -> usize {
+        self.waiting.memory(Mapping::memory)
     }
 }
 

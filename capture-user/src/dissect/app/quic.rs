@@ -181,6 +181,10 @@ impl Conversation for Quic {
     fn end(&mut self, _time: Timestamp, out: &mut Output) {
         self.tell(out);
     }
+
+    fn memory(&self) -> usize {
+        self.crypto.memory() + self.copy.capacity()
+    }
 }
 
 fn summary(bytes: &[u8], line: &mut String) {

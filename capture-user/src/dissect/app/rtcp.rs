@@ -29,19 +29,17 @@ pub static PROTOCOL: Protocol =
 const MAX_PENDING: usize = 4;
 
 /// A whole compound packet in clear that begins with a report is surely RTCP if it also describes its source (every one
-/// must, section 6.1), else possibly.
+/// must, section 6.1), else possibly. So is an encrypted one: media that follow prove it.
 fn probe(segment: &Segment<'_>) -> Probe {
     if segment.stream || segment.length as usize != segment.bytes.len() {
         return Probe::No;
     }
     match Compound::parse(segment.bytes) {
-        Some(compound) if !compound.encrypted && compound.begins_with_report() => {
-            if compound.has_cname() {
-                Probe::Yes
-            } else {
-                Probe::Maybe
-            }
-        }
+        Some(compound) if compound.begins_with_report() => match compound.encrypted {
+            false if compound.has_cname() => Probe::Yes,
+            true if !compound.may_be_srtcp() => Probe::No,
+            _ => Probe::Maybe,
+        },
         _ => Probe::No,
     }
 }
@@ -77,6 +75,11 @@ pub(super) struct Session {
 impl Session {
     pub fn new(negotiated: Option<Arc<Negotiated>>) -> Self {
         Self { negotiated, round_trip: RoundTrip::default(), proven: false, pending: Vec::new() }
+    }
+
+    /// Bytes of heap that what waits takes.
+    pub fn memory(&self) -> usize {
+        self.pending.capacity() * size_of::<(Timestamp, Facts)>()
     }
 
     /// Whether a packet in clear was read: chance does not make one.

@@ -170,4 +170,8 @@ impl Conversation for MediaFlow {
             streams.tell(types, self.negotiated.as_deref(), out);
         }
     }
+
+    fn memory(&self) -> usize {
+        self.streams.iter().map(Streams::memory).sum::<usize>() + self.rtcp.memory()
+    }
 }

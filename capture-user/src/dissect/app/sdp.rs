@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::memory::texts;
 use super::rtp::assigned;
 
 pub(super) use parse::parse;
@@ -76,6 +77,13 @@ fn is_zero(count: &u32) -> bool {
 }
 
 impl Media {
+    /// Bytes it takes.
+    pub fn memory(&self) -> usize {
+        let codecs: usize = self.formats.iter().map(|format| texts([&format.codec])).sum();
+        let formats = self.formats.capacity() * size_of::<Format>() + codecs;
+        size_of::<Self>() + self.kind.capacity() + self.profile.capacity() + texts([&self.address]) + formats
+    }
+
     /// Whether RTP will carry it.
     pub fn is_rtp(&self) -> bool {
         self.profile.contains("RTP/") && matches!(&*self.kind, "audio" | "video")

@@ -13,6 +13,7 @@ mod tests;
 mod uri;
 
 use super::rtp::way;
+use super::unfinished::Unfinished;
 use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
 use crate::time::Timestamp;
 use announce::Announcer;
@@ -82,8 +83,8 @@ struct Sip {
 struct Rest {
     /// Bytes of a body too long to read.
     skip: usize,
-    /// Bytes that must be there before another look makes sense.
-    wanted: usize,
+    /// The message that is not whole yet.
+    unfinished: Unfinished,
     /// Bytes were lost: the next message is to be searched for.
     lost: bool,
 }
@@ -138,16 +139,23 @@ impl Sip {
         let mut consumed = self.rest[way].skip.min(segment.bytes.len());
         self.rest[way].skip -= consumed;
         if self.rest[way].lost {
-            consumed += self.resynchronise(way, segment.bytes.get(consumed..).unwrap_or_default());
+            let bytes = segment.bytes.get(consumed..).unwrap_or_default();
+            if !self.rest[way].unfinished.is_due(bytes) {
+                return Step::Consumed(consumed);
+            }
+            let passed = self.resynchronise(way, bytes);
+            consumed += passed;
+            self.rest[way].unfinished = Unfinished::default();
             if self.rest[way].lost {
+                self.rest[way].unfinished = Unfinished::in_head(bytes.len().saturating_sub(passed));
                 return Step::Consumed(consumed);
             }
         }
         while let Some(bytes) = segment.bytes.get(consumed..).filter(|bytes| !bytes.is_empty()) {
-            if bytes.len() < self.rest[way].wanted {
+            if !self.rest[way].unfinished.is_due(bytes) {
                 break;
             }
-            self.rest[way].wanted = 0;
+            self.rest[way].unfinished = Unfinished::default();
             if let Some((keep_alive, length)) = KeepAlive::at_start(bytes) {
                 self.keep_alive(keep_alive, segment, out);
                 consumed += length;
@@ -167,7 +175,10 @@ impl Sip {
         let rest = &mut self.rest[segment.direction.index()];
         let (head, length) = match Head::parse(bytes, false) {
             Parsed::Head(head, length) => (head, length),
-            Parsed::Incomplete => return Ok(0),
+            Parsed::Incomplete => {
+                rest.unfinished = Unfinished::in_head(bytes.len());
+                return Ok(0);
+            }
             Parsed::Other if bytes == b"\r" => return Ok(0),
             Parsed::Other => return Err(if self.messages == 0 { Step::Reject } else { Step::Done }),
         };
@@ -181,7 +192,7 @@ impl Sip {
             return Ok(length + here);
         }
         let Some(body) = after.get(..body_length) else {
-            rest.wanted = length + body_length;
+            rest.unfinished = Unfinished::until(length + body_length);
             return Ok(0);
         };
         self.message(&head, body, segment, out);
@@ -228,7 +239,7 @@ impl Conversation for Sip {
         let rest = &mut self.rest[direction.index()];
         let skipped = rest.skip.min(length as usize);
         rest.skip -= skipped;
-        rest.wanted = 0;
+        rest.unfinished = Unfinished::default();
         rest.lost = skipped < length as usize || length == 0;
         Step::Consumed(0)
     }
@@ -251,5 +262,9 @@ impl Conversation for Sip {
         if self.is_certain() && !facts.is_empty() {
             out.emit(time, "sip_keepalive", facts);
         }
+    }
+
+    fn memory(&self) -> usize {
+        self.announcer.memory()
     }
 }

@@ -161,6 +161,10 @@ impl Conversation for Query {
         }
         Step::Consumed(segment.bytes.len())
     }
+
+    fn memory(&self) -> usize {
+        self.told.as_ref().map_or(0, |_| size_of::<Info>() + 5 * MAX_TEXT)
+    }
 }
 
 fn summary(bytes: &[u8], line: &mut String) {

@@ -284,6 +284,10 @@ impl Conversation for Stun {
     fn end(&mut self, _time: Timestamp, out: &mut Output) {
         self.tell_all(out);
     }
+
+    fn memory(&self) -> usize {
+        self.waiting.memory(Exchange::memory)
+    }
 }
 
 /// "Binding Success Response XOR-MAPPED-ADDRESS: 203.0.113.5:40000"

@@ -187,6 +187,11 @@ impl Conversation for Tls {
     fn end(&mut self, _time: Timestamp, out: &mut Output) {
         self.finish(out);
     }
+
+    fn memory(&self) -> usize {
+        let pending: usize = self.sides.iter().map(|side| side.pending.capacity()).sum();
+        pending + self.handshake.as_ref().map_or(0, Handshake::memory)
+    }
 }
 
 impl Tls {

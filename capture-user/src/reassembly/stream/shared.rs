@@ -72,6 +72,12 @@ impl Streams {
         Self { limits, counters: Counters::default(), budget: Budget::new(limits.bytes) }
     }
 
+    /// Adds what was given up.
+    pub fn account(&self, reached: &mut crate::limits::Reached) {
+        reached.segments_refused = self.counters.refused;
+        reached.streams_given_up = self.counters.given_up;
+    }
+
     /// What became of segments so far.
     pub fn counters(&self) -> Counters {
         self.counters
@@ -80,6 +86,11 @@ impl Streams {
     /// Bytes held, never more than [`Limits::bytes`].
     pub fn memory(&self) -> usize {
         self.budget.used()
+    }
+
+    /// Whether three quarters of the budget are used: time to give up old streams, so that new ones find room.
+    pub fn is_pressed(&self) -> bool {
+        self.memory() > self.limits.bytes / 4 * 3
     }
 
     pub(super) fn budget(&self) -> Budget {

@@ -253,7 +253,7 @@ impl Program {
         let mut data = vec![0; frame.len() + 256];
         let options =
             TestRunOptions { data_in: Some(frame), data_out: Some(&mut data), repeat, ..TestRunOptions::new() };
-        let result = xdp(&mut self.ebpf)?.test_run(options).map_err(|error| Error::load(&error))?;
+        let result = xdp(&mut self.ebpf)?.test_run(options).map_err(|error| Error::run(&error))?;
         data.truncate(result.data_size_out as usize);
         Ok(Tested { action: result.return_value, data, duration: result.duration })
     }
@@ -281,7 +281,7 @@ impl Program {
             attrs: TestRunAttrs::new().xdp_live_frames(64),
             ..TestRunOptions::new()
         };
-        let result = xdp(&mut self.ebpf)?.test_run(options).map_err(|error| Error::load(&error))?;
+        let result = xdp(&mut self.ebpf)?.test_run(options).map_err(|error| Error::run(&error))?;
         Ok(result.duration)
     }
 }

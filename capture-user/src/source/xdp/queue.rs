@@ -13,6 +13,7 @@ use super::socket::{Binding, Socket};
 use super::umem::Umem;
 use super::{Attachment, Config, name_queue};
 use crate::source::{Error, Interface, LinkType, Received, Source, Tally};
+use crate::time::Timestamp;
 
 /// A queue's socket, bound and with its fill ring full.
 pub(super) struct Queue {
@@ -147,6 +148,10 @@ impl Source for XdpSource {
 
     fn is_live(&self) -> bool {
         true
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        Some(Timestamp::now())
     }
 
     fn receive(&mut self, max: usize, timeout: Duration, tokens: &mut Vec<FrameToken>) -> Result<Received, Error> {

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::message::{Entries, Entry, Header, Malformed, Section, Type};
 use crate::dissect::app::exchange::is_zero;
+use crate::dissect::app::memory::texts;
 
 /// Questions of one message that are told.
 const MAX_QUESTIONS: usize = 32;
@@ -96,6 +97,12 @@ pub struct Query {
 }
 
 impl Query {
+    /// Bytes its texts take.
+    pub(super) fn memory(&self) -> usize {
+        let more: usize = self.more_questions.iter().map(String::capacity).sum();
+        texts([&self.query]) + self.more_questions.capacity() * size_of::<String>() + more
+    }
+
     /// The questions of a message.
     pub(super) fn collect(message: &[u8], header: Header) -> Self {
         let mut query = Self::default();

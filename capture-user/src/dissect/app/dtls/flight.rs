@@ -79,6 +79,11 @@ impl Flight {
         let _ = self.waiting.try_push(waiting);
     }
 
+    /// Bytes of heap that what waits takes.
+    pub fn memory(&self) -> usize {
+        self.waiting.iter().map(|waiting| waiting.pieces.memory()).sum()
+    }
+
     /// Takes the next message, if it is whole: its type, and its body in what `read` is given.
     pub fn take<T>(&mut self, read: impl FnOnce(u8, &[u8]) -> T) -> Option<T> {
         let whole = |waiting: &Waiting| waiting.sequence == self.next && waiting.pieces.start().len() == waiting.length;

@@ -71,7 +71,25 @@ fn bytes_lost_in_a_body_do_no_harm() {
     assert_eq!(conversation.gap(IN, 990, &mut out), Step::Consumed(0));
     conversation.read(&segment(IN, &rest), &mut out);
     assert_eq!(out.events.len(), 2);
-    assert_eq!(conversation.gap(IN, 13, &mut out), Step::Done);
+}
+
+#[test]
+fn reading_goes_on_with_the_next_head_after_a_loss() {
+    let mut out = Output::default();
+    let mut conversation = (PROTOCOL.open)();
+    let segment = |way, bytes| segment(&PROTOCOL, 0, way, bytes);
+    assert_eq!(conversation.gap(IN, 13, &mut out), Step::Done, "nothing was read yet");
+    conversation.read(&segment(OUT, GET), &mut out);
+    assert_eq!(conversation.gap(IN, 13, &mut out), Step::Consumed(0));
+    assert_eq!(conversation.read(&segment(IN, b"end of a body"), &mut out), Step::Consumed(13));
+    conversation.read(&segment(OUT, b"GET /next HTTP/1.1\r\n\r\n"), &mut out);
+    assert_eq!(conversation.read(&segment(IN, &OK[..10]), &mut out), Step::Consumed(0));
+    conversation.read(&segment(IN, OK), &mut out);
+    let told: Vec<_> = out.events.iter().map(json).collect();
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0].get("status"), None, "{told:?}");
+    assert_eq!((&told[1]["path"], &told[1]["status"]), (&json!("/next"), &json!(200)));
+    assert_eq!(conversation.gap(OUT, 0, &mut out), Step::Done, "of unknown length");
 }
 
 #[test]

@@ -30,6 +30,11 @@ pub(in crate::dissect::app) fn action(field: &[u8]) -> Option<Asked> {
 pub(in crate::dissect::app) struct Soap(Mapping);
 
 impl Soap {
+    /// Bytes it takes.
+    pub(in crate::dissect::app) fn memory(&self) -> usize {
+        size_of::<Self>() + self.0.memory()
+    }
+
     /// Reads the arguments of a request.
     pub(in crate::dissect::app) fn request(asked: Asked, body: &[u8]) -> Self {
         let mut mapping = Mapping::new(Via::Upnp, asked.0);

@@ -16,6 +16,8 @@ pub(super) const EXTENDED_REPORT: u8 = 207;
 
 /// Packets read of one compound.
 const MAX_PACKETS: usize = 16;
+/// What SRTCP puts behind a compound packet at least: its index and an authentication tag (RFC 3711 section 3.4).
+const SRTCP_TRAILER: usize = 4 + 10;
 /// The item of a source description that names its source for good.
 pub(super) const CNAME: u8 = 1;
 /// The item that names the program.
@@ -27,6 +29,8 @@ pub(super) struct Compound<'a> {
     bytes: &'a [u8],
     /// The packets do not fill the payload exactly, as an SRTCP trailer makes it: only the first eight bytes are clear.
     pub encrypted: bool,
+    /// Bytes behind the last packet that could be read.
+    trailer: usize,
 }
 
 /// One packet of a compound.
@@ -49,7 +53,7 @@ impl<'a> Compound<'a> {
         while let Some((_, after)) = split(rest) {
             rest = after;
         }
-        Some(Self { bytes, encrypted: !rest.is_empty() })
+        Some(Self { bytes, encrypted: !rest.is_empty(), trailer: rest.len() })
     }
 
     /// Its packets in order; of an encrypted one the first alone.
@@ -71,6 +75,11 @@ impl<'a> Compound<'a> {
             RECEIVER_REPORT => packet.body.len() >= 4 + 24 * usize::from(packet.count),
             _ => false,
         })
+    }
+
+    /// Whether it is encrypted and has room for the trailer that this takes.
+    pub fn may_be_srtcp(&self) -> bool {
+        self.trailer >= SRTCP_TRAILER
     }
 
     /// Whether it names its source.

@@ -127,6 +127,7 @@ fn how_sure_a_packet_makes() {
     let named = compound(&[report.clone(), description(1, 1, "a@b")]);
     assert_eq!(probe(&PROTOCOL, &named), Probe::Yes);
     assert_eq!(probe(&PROTOCOL, &report), Probe::Maybe);
+    assert_eq!(probe(&PROTOCOL, &[report.as_slice(), &[0x55; 14]].concat()), Probe::Maybe, "SRTCP");
     for other in [
         &b"\x80\x08\0\x01\0\0\0\0\0\0\0\0"[..],
         b"\x80\xc8\0\x06\0\0\0\0\0\0\0\0",

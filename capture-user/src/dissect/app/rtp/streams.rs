@@ -34,6 +34,11 @@ impl Streams {
         Self { direction, list: Vec::new(), latest: 0 }
     }
 
+    /// Bytes of heap that the streams take.
+    pub fn memory(&self) -> usize {
+        self.list.capacity() * size_of::<Stream>()
+    }
+
     /// Takes a packet of a known stream, or the first of a new one if there is room or can be made.
     pub fn feed(
         &mut self,

@@ -27,6 +27,12 @@ struct Described {
 }
 
 impl Announcer {
+    /// Bytes of heap that the descriptions take.
+    pub fn memory(&self) -> usize {
+        let described = self.latest.iter().flatten();
+        described.map(|one| one.call_id.len() + one.media.iter().map(Media::memory).sum::<usize>()).sum()
+    }
+
     /// Announces every medium that RTP will carry; on an answer, those of the offer again.
     pub fn announce(&mut self, description: &Description, call_id: &str, from: Direction, out: &mut Output) {
         let call_id: Arc<str> = clip(call_id).into();

@@ -41,9 +41,12 @@ pub(super) struct Facts {
     /// The elements a request is to pass.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     route: Vec<String>,
-    /// User-Agent, or Server.
+    /// The program that sends a request.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
+    /// The program that answers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
     /// Present and true where an address is one of Vivox.
     #[serde(skip_serializing_if = "Option::is_none")]
     vivox: Option<bool>,
@@ -77,7 +80,8 @@ impl Facts {
             contact: addresses(head, "contact", people),
             via: head.list("via").take(MAX_LISTED).filter_map(via).collect(),
             route: addresses(head, "route", people),
-            user_agent: head.field("user-agent").or_else(|| head.field("server")).map(clip),
+            user_agent: head.field("user-agent").map(clip),
+            server: head.field("server").map(clip),
             vivox: (!vivox_why.is_empty()).then_some(true),
             vivox_why,
             sdp,

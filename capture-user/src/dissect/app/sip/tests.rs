@@ -63,7 +63,7 @@ fn an_invite_tells_who_where_and_what_media() {
         json(&output.events[1]),
         json!({
             "direction": "in", "status": 200, "reason": "OK", "call_id": "call-1@192.168.1.40", "cseq": "7 INVITE",
-            "via": ["UDP 192.168.1.40:5060"], "user_agent": "kamailio",
+            "via": ["UDP 192.168.1.40:5060"], "server": "kamailio",
         })
     );
 }
@@ -222,7 +222,7 @@ fn a_registration_over_tcp() {
     let sip: Vec<_> = events.iter().filter(|(kind, _)| kind == "sip").map(|(_, facts)| facts).collect();
     let [register, ok] = &sip[..] else { panic!("{sip:?}") };
     assert_eq!((&register["method"], &register["user_agent"]), (&json!("REGISTER"), &json!("Zoiper rv2.10.3.2")));
-    assert_eq!((&ok["status"], &ok["user_agent"]), (&json!(200), &json!("kamailio (5.2.1 (x86_64/linux))")));
+    assert_eq!((&ok["status"], &ok["server"]), (&json!(200), &json!("kamailio (5.2.1 (x86_64/linux))")));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::message::{Class, Message, Method};
 use crate::dissect::app::exchange::is_zero;
+use crate::dissect::app::memory::texts;
 use crate::dissect::app::wire::{hex, some_text, text};
 use crate::dissect::app::{Direction, People};
 
@@ -100,6 +101,12 @@ impl From<Direction> for Way {
 }
 
 impl Exchange {
+    /// Bytes its texts take.
+    pub(super) fn memory(&self) -> usize {
+        let optional = [&self.transaction, &self.error_reason, &self.username, &self.realm, &self.software];
+        self.kind.capacity() + texts(optional)
+    }
+
     /// A transaction of this method, by its first message seen.
     pub(super) fn transaction(message: &Message<'_>, classic: bool, people: People) -> Self {
         let identifier = if classic { &message.transaction[..] } else { &message.transaction[4..] };

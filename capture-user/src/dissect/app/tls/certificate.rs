@@ -17,6 +17,7 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 use super::fingerprint::hex;
 use super::wire::Reader;
 use crate::dissect::app::People;
+use crate::dissect::app::memory::texts;
 
 /// Certificates of one chain that are read.
 const MAX_CHAIN: usize = 16;
@@ -26,6 +27,8 @@ const MAX_NAMES: usize = 100;
 const MAX_TEXT: usize = 1024;
 /// Certificates remembered in each of the cache's two generations.
 const GENERATION: usize = 512;
+/// Bytes that those of one generation take; one says a few hundred, unless somebody means harm.
+const GENERATION_BYTES: usize = 4 << 20;
 
 /// What a certificate says. One that cannot be read has its hash alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -61,6 +64,14 @@ impl Certificate {
     pub fn host(&self) -> Option<&str> {
         let common = self.common_name.as_deref().filter(|name| is_host(name));
         common.or_else(|| self.san.iter().map(String::as_str).find(|name| is_host(name)))
+    }
+
+    /// Bytes it takes.
+    pub fn memory(&self) -> usize {
+        let optional =
+            [&self.subject, &self.issuer, &self.issuer_org, &self.not_before, &self.not_after, &self.common_name];
+        let names: usize = self.san.iter().map(|name| size_of::<String>() + name.capacity()).sum();
+        size_of::<Self>() + self.sha256.capacity() + texts(optional) + names
     }
 
     /// The same with its owner's names as `people` shows them: what a client's certificate says of a person.
@@ -101,6 +112,8 @@ pub fn chain(body: &[u8]) -> Vec<Arc<Certificate>> {
 #[derive(Default)]
 struct Cache {
     young: HashMap<[u8; 32], Arc<Certificate>>,
+    /// Bytes that the young ones take.
+    bytes: usize,
     old: HashMap<[u8; 32], Arc<Certificate>>,
 }
 
@@ -119,9 +132,12 @@ impl Cache {
             return Arc::clone(known);
         }
         let certificate = self.old.remove(&hash).unwrap_or_else(|| Arc::new(Certificate::read(hex(&hash), der)));
-        if self.young.len() >= GENERATION {
+        let bytes = certificate.memory();
+        if self.young.len() >= GENERATION || self.bytes + bytes > GENERATION_BYTES {
             self.old = std::mem::take(&mut self.young);
+            self.bytes = 0;
         }
+        self.bytes += bytes;
         self.young.insert(hash, Arc::clone(&certificate));
         certificate
     }

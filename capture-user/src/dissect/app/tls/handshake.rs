@@ -10,6 +10,7 @@ use super::certificate::{self, Certificate};
 use super::fingerprint::{self, Carrier};
 use super::hello::{ClientHello, Protocols, ServerHello};
 use super::names;
+use crate::dissect::app::memory::texts;
 use crate::dissect::app::{Direction, HostFrom, Output};
 use crate::time::Timestamp;
 
@@ -124,6 +125,16 @@ impl Handshake {
     /// (RFC 8446 section 5).
     pub const fn changes_cipher(&self) -> bool {
         self.answered
+    }
+
+    /// Bytes of heap that what it has learned takes.
+    pub fn memory(&self) -> usize {
+        let Facts { sni, alpn, server_alpn, ja3, ja4, certs, client_certs, .. } = &self.facts;
+        let texts = texts([sni, server_alpn, ja3, ja4]);
+        let protocols: usize = alpn.iter().map(|name| size_of::<String>() + name.capacity()).sum();
+        // The cache shares certificates with other flows, but not all of them for ever.
+        let chains: usize = certs.iter().chain(client_certs).map(|certificate| certificate.memory()).sum();
+        texts + protocols + chains
     }
 
     /// Reads the body of a message that came unencrypted.

@@ -32,6 +32,11 @@ impl Pieces {
         self.record(offset..end);
     }
 
+    /// Bytes of heap it takes.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The bytes from the start up to the first hole.
     pub fn start(&self) -> &[u8] {
         let end = self.have.first().filter(|stretch| stretch.start == 0).map_or(0, |stretch| stretch.end);

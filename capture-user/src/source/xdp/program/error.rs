@@ -13,6 +13,9 @@ pub enum Error {
     /// Loading failed.
     #[error("cannot load the XDP program: {0}")]
     Load(String),
+    /// A test run, or the injection of frames, failed.
+    #[error("the kernel does not run the XDP program on that frame: {0}")]
+    Run(String),
     /// The embedded object is not what this binary was built for.
     #[error("the embedded XDP object is unusable: {0}; rebuild it with `cargo xtask bpf`")]
     Object(&'static str),
@@ -39,6 +42,11 @@ impl Error {
     /// A failure of aya, with everything that led to it.
     pub(super) fn load(error: &(dyn std::error::Error + 'static)) -> Self {
         if is_permission(error) { Self::Permission } else { Self::Load(chain(error)) }
+    }
+
+    /// A failure to run the program on a frame of ours.
+    pub(super) fn run(error: &(dyn std::error::Error + 'static)) -> Self {
+        if is_permission(error) { Self::Permission } else { Self::Run(chain(error)) }
     }
 
     pub(super) fn map(map: &'static str, error: &MapError) -> Self {

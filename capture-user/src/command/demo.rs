@@ -1,0 +1,144 @@
+//! `padtap demo`: the whole engine on a bundled session, live where that is allowed.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use capture_user::source::pcap;
+use capture_user::source::route::route;
+use capture_user::source::stretch::{Stretch, Stretched};
+use capture_user::source::xdp::{self, Control, lab};
+use capture_user::source::{Received, Source, Tally, View};
+use capture_user::time::Timestamp;
+use pnet::datalink::{self, Channel, DataLinkSender};
+use tempfile::NamedTempFile;
+
+use super::session::{self, Nobody, Plan, Warden};
+use super::signals::Signals;
+use super::{Outcome, capture};
+use crate::cli;
+use capture_user::source::policy::ConsoleFilter;
+
+/// A PlayStation 4 plays a match: synthetic, from the project's own fixtures.
+static SESSION: &[u8] = include_bytes!("../../../fixtures/ps4-overwatch-2016/profile-a.pcap.gz");
+
+/// The session lasts two minutes; nobody wants to wait that long.
+const SPEED: u32 = 20;
+
+/// Shows the session.
+///
+/// # Errors
+/// What stops a capture or the reading of a file.
+pub fn run(options: &cli::Demo) -> anyhow::Result<Outcome> {
+    let signals = Signals::listen()?;
+    let mut file = NamedTempFile::new()?;
+    file.write_all(SESSION)?;
+    if options.offline {
+        return offline(options, &file, signals);
+    }
+    match lab::enter(1500) {
+        Ok(()) => live(options, &file, signals),
+        Err(error) => {
+            eprintln!("padtap: no private network here ({error}): reading the session from its file; live needs root");
+            offline(options, &file, signals)
+        }
+    }
+}
+
+fn offline(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::Result<Outcome> {
+    let everything = ConsoleFilter::everything();
+    let source = pcap::open([file.path()], move |frame| route(frame, &everything))?;
+    session::run(vec![source], plan(options, signals), &mut Nobody)
+}
+
+fn live(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::Result<Outcome> {
+    let (sources, control) = xdp::open(&xdp::Config::new(lab::NEAR))?;
+    if !options.output.quiet {
+        eprintln!("padtap: {}", capture::granted(lab::NEAR, control.granted()));
+        eprintln!("padtap: replaying a session {SPEED} times faster than it was; records show its own times");
+    }
+    let frames = frames(file)?;
+    let origin = frames.first().map_or_else(Timestamp::now, |(time, _)| *time);
+    let stretch = Stretch { began: Timestamp::now(), origin, speed: SPEED };
+    let sent = Arc::new(AtomicBool::new(false));
+    let replay = thread::spawn({
+        let sent = sent.clone();
+        move || {
+            let outcome = replay(&frames);
+            sent.store(true, Ordering::Release);
+            outcome
+        }
+    });
+    let sources = sources.into_iter().map(|source| Stretched::new(source, stretch)).collect();
+    let outcome = session::run(sources, plan(options, signals), &mut Stage { control, sent, last: None });
+    replay.join().map_err(|_| anyhow!("the replay panicked"))??;
+    outcome
+}
+
+fn plan(options: &cli::Demo, signals: Signals) -> Plan<'_> {
+    Plan { run: &options.run, output: &options.output, workers: 1, wanted: None, interfaces: Vec::new(), signals }
+}
+
+/// The frames of the session.
+fn frames(file: &NamedTempFile) -> anyhow::Result<Vec<(Timestamp, Vec<u8>)>> {
+    let mut source = pcap::open([file.path()], |_| Some(0))?;
+    let view = source.view();
+    let (mut frames, mut tokens, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+    while source.receive(64, Duration::ZERO, &mut tokens)? != Received::End {
+        for token in &tokens {
+            let frame = view.frame(token, &mut scratch);
+            frames.push((frame.time, frame.data.to_vec()));
+        }
+        source.recycle(&mut tokens);
+    }
+    Ok(frames)
+}
+
+/// Sends the frames from the far end of the cable, each in its turn.
+fn replay(frames: &[(Timestamp, Vec<u8>)]) -> anyhow::Result<()> {
+    let mut socket = socket()?;
+    let Some((origin, _)) = frames.first() else { return Ok(()) };
+    let begun = Instant::now();
+    for (time, frame) in frames {
+        let due = u64::try_from(time.nanos_since(*origin)).unwrap_or(0) / u64::from(SPEED);
+        thread::sleep(Duration::from_nanos(due).saturating_sub(begun.elapsed()));
+        socket.send_to(frame, None).context("the frame does not fit the socket")??;
+    }
+    Ok(())
+}
+
+fn socket() -> anyhow::Result<Box<dyn DataLinkSender>> {
+    let far = datalink::interfaces().into_iter().find(|interface| interface.name == lab::FAR);
+    match datalink::channel(&far.context("the far end of the cable")?, datalink::Config::default())? {
+        Channel::Ethernet(sender, _) => Ok(sender),
+        _ => Err(anyhow!("the cable is not Ethernet")),
+    }
+}
+
+/// Watches over the capture, and ends it when the replay is over and its last frame has been seen.
+struct Stage {
+    control: Control,
+    sent: Arc<AtomicBool>,
+    last: Option<Tally>,
+}
+
+impl Warden for Stage {
+    fn tally(&mut self) -> Tally {
+        self.control.tally().unwrap_or_default()
+    }
+
+    fn is_over(&mut self) -> bool {
+        if !self.sent.load(Ordering::Acquire) {
+            return false;
+        }
+        let now = self.tally();
+        self.last.replace(now) == Some(now)
+    }
+
+    fn stop(&mut self) {
+        self.control.stop();
+    }
+}

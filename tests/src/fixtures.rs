@@ -1,0 +1,30 @@
+//! The project's own captures.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// Every capture of every case, with what is true of it.
+///
+/// # Panics
+/// When they cannot be read.
+pub fn captures() -> Vec<(PathBuf, Value)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    let mut captures = Vec::new();
+    for case in std::fs::read_dir(root).expect("the fixtures are there") {
+        let case = case.expect("a readable folder").path();
+        let Ok(truth) = std::fs::read_to_string(case.join("truth.json")) else { continue };
+        let truth: Value = serde_json::from_str(&truth).expect("the truth is JSON");
+        let files = truth["captures"].as_object().expect("captures by file");
+        captures.extend(files.iter().map(|(file, truth)| (case.join(file), truth.clone())));
+    }
+    captures.sort_by(|(one, _), (other, _)| one.cmp(other));
+    assert!(captures.len() >= 18, "only {} captures", captures.len());
+    captures
+}
+
+/// The case and the file.
+pub fn name(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
+    parts.into_iter().rev().collect::<Vec<_>>().join("/")
+}
