@@ -1,6 +1,6 @@
 //! One application protocol: payloads of any bytes, both ways, over datagrams or a stream with gaps, through its probe,
 //! a conversation and its packet list. What it says is in proportion to what it was told, and does not depend on how
-//! a stream that it recognises is cut into segments.
+//! a stream that it recognises is cut into segments, as long as none is lost.
 //!
 //! The protocol is the one that PADTAP_PROTOCOL names.
 
@@ -42,7 +42,9 @@ fuzz_target!(|input: &[u8]| {
         said: Vec::new(),
     };
     let (recognised, said) = flow().run(input, usize::MAX);
-    if as_flows_do && recognised {
+    // After a loss, where a segment begins is a clue.
+    let whole = pieces(input).all(|piece| piece.gap().is_none());
+    if as_flows_do && recognised && whole {
         let cut = 1 + input.len() % 7;
         assert_eq!(said, flow().run(input, cut).1, "whole, and in segments of {cut} bytes");
     }

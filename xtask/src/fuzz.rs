@@ -217,7 +217,8 @@ fn number_after(line: &str, label: &str) -> Option<u64> {
 
 /// The panic, or what libFuzzer or the sanitizer call it.
 fn why(log: &str) -> String {
-    let panic = log.lines().skip_while(|line| !line.contains(" panicked at ")).take(3);
+    let panic = log.lines().skip_while(|line| !line.contains(" panicked at "));
+    let panic = panic.take_while(|line| !line.starts_with("stack backtrace:")).take(5);
     let error = log.lines().filter(|line| line.contains("ERROR: "));
     panic.chain(error).map(|line| format!("  {}", line.trim_end())).collect::<Vec<_>>().join("\n")
 }

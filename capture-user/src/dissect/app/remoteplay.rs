@@ -67,15 +67,16 @@ impl Conversation for RemotePlay {
         let Some(request) = Request::of(segment.bytes) else {
             return if segment.direction == Direction::In { Step::Consumed(segment.bytes.len()) } else { Step::Reject };
         };
-        let complete = segment.bytes.windows(4).any(|end| end == b"\r\n\r\n");
-        if !complete && segment.bytes.len() < MAX_REQUEST {
+        let end = segment.bytes.windows(4).position(|end| end == b"\r\n\r\n");
+        if end.is_none() && segment.bytes.len() < MAX_REQUEST {
             return Step::Consumed(0);
         }
+        let head = segment.bytes.get(..end.unwrap_or(MAX_REQUEST)).unwrap_or(segment.bytes);
         out.identify(PROTOCOL.name);
         out.emit(
             segment.time,
             "remoteplay",
-            Facts { request: path(&request), console: request.console, version: version(segment.bytes) },
+            Facts { request: path(&request), console: request.console, version: version(head) },
         );
         Step::Done
     }
@@ -112,6 +113,13 @@ mod tests {
         let expected = json!({"request": "/sie/ps5/rp/sess/init", "console": "ps5", "version": "1.0"});
         assert_eq!((event.kind, testing::json(event)), ("remoteplay", expected));
         assert_eq!(out.label.app, Some("remoteplay"));
+    }
+
+    /// Found by fuzzing: a field behind the head counted, if it came in the same segment.
+    #[test]
+    fn what_follows_the_request_is_no_part_of_it() {
+        let out = converse(&PROTOCOL, &[(Out, b"GET /sce/rp/session HTTP/1.1\r\n\r\nRP-Version: 1.0\r\n\r\n")]);
+        assert_eq!(testing::json(&out.events[0]), json!({"request": "/sce/rp/session"}));
     }
 
     #[test]
