@@ -31,6 +31,7 @@ Examples:
   padtap capture -i eth1 --console bc:60:a7 -w ps4.pcapng
                                                 frames of consoles with that OUI, to a file
   padtap read --packets session.pcapng          one line a packet
+  padtap devices session.pcapng                 which consoles it shows
   padtap doctor -i eth1                         what keeps this machine from line rate
 
 Exit codes:
@@ -59,6 +60,11 @@ pub enum Command {
     /// As root it makes a network namespace of its own with a pair of virtual interfaces, replays the session through
     /// it and captures it with XDP and AF_XDP. Otherwise it reads the same capture from the file and says so.
     Demo(Box<Demo>),
+    /// List the devices that capture files show.
+    Devices(Devices),
+    /// Look after the tables that devices, services and networks are known by.
+    #[command(subcommand)]
+    Knowledge(Knowledge),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -175,6 +181,9 @@ pub struct Run {
     /// Flows kept by each shard at most; beyond it the one longest idle ends.
     #[arg(long, value_name = "N", default_value = "262144")]
     pub max_flows: NonZero<usize>,
+    /// Tables of one's own.
+    #[command(flatten)]
+    pub knowledge: Tables,
     /// How far apart the copies may be that a mirror makes of one frame, in milliseconds; the second is not counted.
     /// 0 looks for none.
     #[arg(long, value_name = "MS", default_value = "3", value_parser = milliseconds)]
@@ -182,6 +191,73 @@ pub struct Run {
     /// Pause of a worker after each batch, in microseconds: makes it too slow, to test what overload does.
     #[arg(long, value_name = "US", hide = true)]
     pub stall_worker_us: Option<u64>,
+}
+
+/// Which tables to know consoles, services and networks by.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Tables {
+    /// A folder with tables of one's own, on top of those built in: see docs/knowledge.md.
+    #[arg(long = "knowledge", value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Use the tables of that folder alone.
+    #[arg(long, requires = "folder")]
+    pub knowledge_only: bool,
+}
+
+/// List devices.
+#[derive(Debug, Args)]
+pub struct Devices {
+    /// The capture files; `-` is standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Tables of one's own.
+    #[command(flatten)]
+    pub knowledge: Tables,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Tables.
+#[derive(Debug, Subcommand)]
+pub enum Knowledge {
+    /// Check the tables of a folder, as --knowledge would read them.
+    Check {
+        /// The folder.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// List what is known: by default the tables' sizes, or one table's entries.
+    List {
+        /// Tables of one's own.
+        #[command(flatten)]
+        knowledge: Tables,
+        /// Which table to list.
+        #[arg(value_enum)]
+        table: Option<Table>,
+    },
+    /// Write a table of networks from what a cloud publishes, for --knowledge.
+    Refresh {
+        /// Amazon's ip-ranges.json, downloaded from https://ip-ranges.amazonaws.com/ip-ranges.json.
+        #[arg(long, value_name = "FILE")]
+        aws: PathBuf,
+        /// The folder to write networks.toml into.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+/// A table of what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Table {
+    /// Servers by name.
+    Hosts,
+    /// Owners of addresses.
+    Networks,
+    /// What ports are used for.
+    Ports,
+    /// What payloads mean.
+    Signatures,
 }
 
 /// What comes out.

@@ -3,8 +3,10 @@
 mod bench;
 mod capture;
 mod demo;
+mod devices;
 mod doctor;
 mod frames;
+mod knowledge;
 mod logger;
 mod read;
 mod session;
@@ -64,6 +66,8 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Bench(Bench::Live(options)) => bench::live(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Devices(options) => devices::run(&options),
+        Command::Knowledge(options) => knowledge::run(&options),
         Command::Completions { shell } => {
             Cli::print_completions(shell)?;
             Ok(Outcome::default())

@@ -9,6 +9,7 @@ mod community_id;
 mod expected;
 mod holders;
 mod key;
+mod marks;
 mod queue;
 mod shape;
 mod table;
@@ -24,6 +25,7 @@ pub use application::{Application, Surroundings};
 pub use community_id::CommunityId;
 pub use holders::Holder;
 pub use key::{Key, Protocol};
+pub use marks::Marks;
 pub use shape::{Shape, Summary};
 pub use table::Table;
 pub use tcp::Connection;
@@ -32,6 +34,7 @@ use crate::dissect::app::Direction;
 use crate::dissect::{Mac, Packet, TcpFlags};
 use crate::source::Frame;
 use crate::time::Timestamp;
+use crate::timeline::Watch;
 
 /// How many flows a shard keeps, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +104,10 @@ pub struct Flow {
     pub tcp: Option<Connection>,
     /// The protocol it speaks.
     pub application: Application,
+    /// What the timeline keeps of it.
+    pub watch: Watch,
+    /// What its first payloads showed.
+    pub marks: Marks,
     reported: Timestamp,
     place: queue::Place,
     /// Bytes it held when it was last weighed.
@@ -136,6 +143,8 @@ impl Flow {
             encap: packet.encap.clone(),
             tcp: (key.protocol() == Protocol::TCP).then(Connection::default),
             application: Application::default(),
+            watch: Watch::default(),
+            marks: Marks::default(),
             reported: time,
             place: queue::Place::default(),
             weight: 0,

@@ -1,8 +1,10 @@
 //! padtap: from a console's frames to what the console is doing.
 
+pub mod classify;
 pub mod dissect;
 pub mod filter;
 pub mod flow;
+pub mod knowledge;
 pub mod latency;
 pub mod ledger;
 pub mod limits;
@@ -14,3 +16,4 @@ pub mod record;
 pub mod shard;
 pub mod source;
 pub mod time;
+pub mod timeline;

@@ -13,6 +13,7 @@ use serde::Serialize;
 pub use flow::{FlowFacts, TcpFlagLetters, Way};
 pub use packet::{PacketFacts, StoppedFacts};
 
+use crate::classify::DeviceFacts;
 use crate::dissect::app::Facts;
 use crate::dissect::{Mac, Packet};
 use crate::flow::{CommunityId, Flow, Protocol};
@@ -122,6 +123,12 @@ pub struct StatsFacts {
 }
 
 impl Record {
+    /// What is known of a device.
+    pub fn device(time: Timestamp, device: DeviceFacts) -> Self {
+        let subject = Subject { device: Some(device.mac), ..Subject::default() };
+        Self { kind: "device", time, subject, facts: Box::new(device) }
+    }
+
     /// The account so far.
     pub fn stats(time: Timestamp, ledger: Ledger, limits: Reached, latency_ns: Latency) -> Self {
         let facts = Box::new(StatsFacts { ledger, limits, latency_ns });

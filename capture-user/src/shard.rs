@@ -1,8 +1,12 @@
 //! One shard: everything known of the consoles that one thread owns, from frame to records.
 
+use std::sync::Arc;
+
+use crate::classify::{Classifier, Registry};
 use crate::dissect::app::{Direction, People, Segment};
 use crate::dissect::{Dissector, Packet, Settings, Tcp, Transport, summary};
 use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
+use crate::knowledge::Knowledge;
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
 use crate::limits::Reached;
@@ -11,9 +15,10 @@ use crate::reassembly::stream::{Delivery, Streams, Take};
 use crate::record::{Record, Subject};
 use crate::source::Frame;
 use crate::time::Timestamp;
+use crate::timeline::Timeline;
 
 /// What a shard makes of its frames.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Limits of dissection.
     pub dissect: Settings,
@@ -23,6 +28,24 @@ pub struct Config {
     pub packets: bool,
     /// How names of people are shown.
     pub people: People,
+    /// What is known of consoles, services and networks.
+    pub knowledge: Arc<Knowledge>,
+    /// The devices known: shards that are made with clones of a configuration know them together.
+    pub devices: Registry,
+}
+
+impl Default for Config {
+    /// The limits of each part, and the knowledge built in.
+    fn default() -> Self {
+        Self {
+            dissect: Settings::default(),
+            flows: flow::Config::default(),
+            packets: false,
+            people: People::default(),
+            knowledge: Knowledge::embedded(),
+            devices: Registry::default(),
+        }
+    }
 }
 
 /// The consoles of one thread. It meets every frame of a console it owns, and no frame of any other.
@@ -49,7 +72,13 @@ impl Shard {
             dissector: Dissector::new(&config.dissect),
             traffic: Traffic {
                 flows: Table::new(config.flows),
-                talk: Talk { around, streams: Streams::default(), records: Vec::new() },
+                talk: Talk {
+                    around,
+                    streams: Streams::default(),
+                    timeline: Timeline::default(),
+                    classifier: Classifier::new(config.knowledge.clone(), config.devices.clone()),
+                    records: Vec::new(),
+                },
             },
             packets: config.packets,
             work: Work::default(),
@@ -93,6 +122,8 @@ impl Shard {
     pub fn finish(&mut self, clock: Timestamp) {
         let Traffic { flows, talk } = &mut self.traffic;
         flows.finish(clock, &mut |flow, reason| talk.report(flow, reason));
+        talk.timeline.finish(&mut talk.records);
+        talk.records.extend(talk.classifier.rest().into_iter().map(|host| Record::device(clock, host)));
         self.account();
     }
 
@@ -103,6 +134,7 @@ impl Shard {
         self.swept = clock;
         let Traffic { flows, talk } = &mut self.traffic;
         flows.expire(&mut |flow, reason| talk.report(flow, reason));
+        talk.timeline.advance(clock, &mut talk.records);
         self.account();
     }
 
@@ -134,11 +166,23 @@ impl Traffic {
         let Self { flows, talk } = self;
         let (flow, direction) = flows.observe(packet, frame, &mut |flow, reason| talk.report(flow, reason))?;
         if flow.is_new() {
-            talk.name(flow, frame.time);
+            talk.begin(flow, packet, frame.time);
+            talk.timeline.opened(flow, frame.time);
+        }
+        if flow.marks.wanted(direction, flow.protocol()) && !packet.payload.is_empty() {
+            talk.classifier.look(flow, direction, packet, frame.time);
         }
         match &packet.transport {
-            Transport::Udp(_) if flow.application.is_open() => talk.datagram(flow, direction, packet, frame.time),
-            Transport::Tcp(header) => talk.segment(flow, direction, header, packet, frame.time),
+            Transport::Udp(_) => {
+                if flow.application.is_open() {
+                    talk.datagram(flow, direction, packet, frame.time);
+                }
+                talk.timeline.packet(flow, direction, packet, frame.time, &mut talk.records);
+            }
+            Transport::Tcp(header) => {
+                talk.segment(flow, direction, header, packet, frame.time);
+                talk.timeline.segment(flow, direction, packet, frame.time);
+            }
             _ => {}
         }
         let protocol = flow.application.protocol().map(|protocol| protocol.name);
@@ -157,15 +201,20 @@ impl Traffic {
 struct Talk {
     around: Surroundings,
     streams: Streams,
+    timeline: Timeline,
+    classifier: Classifier,
     records: Vec<Record>,
 }
 
 impl Talk {
-    /// Names the server of a new flow. Who sent first is not always the client: a capture may begin in the middle.
-    fn name(&mut self, flow: &mut Flow, now: Timestamp) {
+    /// Names the server of a new flow, and looks who is at its ends. Who sent first is not always the client: a capture
+    /// may begin in the middle.
+    fn begin(&mut self, flow: &mut Flow, packet: &Packet<'_>, now: Timestamp) {
         let (one, other) = (flow.source().ip(), flow.destination().ip());
         flow.application.name_by_dns(other, one, now, &self.around.names);
         flow.application.name_by_dns(one, other, now, &self.around.names);
+        self.classifier.begin(flow, packet);
+        self.tell_devices(now);
     }
 
     fn datagram(&mut self, flow: &mut Flow, direction: Direction, packet: &Packet<'_>, time: Timestamp) {
@@ -205,17 +254,31 @@ impl Talk {
             }
             application.end(time, &mut self.around);
             self.tell(flow, time);
+            self.timeline.flow_ended(flow);
         }
-        self.records.push(Record::flow(flow, reason));
+        let mut record = Record::flow(flow, reason, self.classifier.classify(flow));
+        record.subject.device = self.classifier.device(flow);
+        self.records.push(record);
     }
 
     /// Makes records of what a flow's conversation said.
     fn tell(&mut self, flow: &Flow, now: Timestamp) {
         if self.around.settle(now) {
             for event in self.around.output.events.drain(..) {
+                self.classifier.hear(flow, &event);
+                let subject = Subject { device: self.classifier.device(flow), ..Subject::flow(flow) };
                 let (kind, time, facts) = (event.kind, event.time, event.facts);
-                self.records.push(Record { kind, time, subject: Subject::flow(flow), facts });
+                self.timeline.event(flow, kind, time);
+                self.records.push(Record { kind, time, subject, facts });
             }
+            self.tell_devices(now);
+        }
+    }
+
+    /// Makes records of what became known of consoles.
+    fn tell_devices(&mut self, now: Timestamp) {
+        while let Some((time, device)) = self.classifier.news(now) {
+            self.records.push(Record::device(time, device));
         }
     }
 }

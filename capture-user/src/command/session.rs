@@ -20,7 +20,7 @@ use capture_user::{flow, shard};
 
 use self::outputs::{FrameFile, Outputs};
 use super::signals::Signals;
-use super::{Outcome, Usage, summary};
+use super::{Outcome, Usage, knowledge, summary};
 use crate::cli;
 use capture_user::time::Timestamp;
 
@@ -101,7 +101,7 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
             workers: plan.run.workers.unwrap_or(plan.workers),
             pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
             limit: plan.run.count.into_iter().chain(stop.packets.and_then(NonZero::new)).min(),
-            shard: shard_config(&plan),
+            shard: shard_config(&plan)?,
             wanted: plan.wanted.clone(),
             frames: frames.as_ref().map(FrameFile::filler),
             stall: plan.run.stall_worker_us.map(Duration::from_micros),
@@ -145,8 +145,8 @@ pub fn limits(option: &str, conditions: &[String]) -> anyhow::Result<Limits> {
     Ok(limits)
 }
 
-fn shard_config(plan: &Plan<'_>) -> shard::Config {
-    shard::Config {
+fn shard_config(plan: &Plan<'_>) -> anyhow::Result<shard::Config> {
+    Ok(shard::Config {
         flows: flow::Config {
             capacity: plan.run.max_flows.get(),
             interval: plan.output.flow_interval,
@@ -155,7 +155,9 @@ fn shard_config(plan: &Plan<'_>) -> shard::Config {
         packets: plan.output.packets,
         people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
         dissect: Settings { duplicate_window: plan.run.mirror_window, ..Settings::default() },
-    }
+        knowledge: knowledge::load(&plan.run.knowledge)?,
+        devices: Default::default(),
+    })
 }
 
 /// The supervisor: looks around until the engine is finished.

@@ -49,6 +49,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+pub use ddp::Facts as DdpFacts;
 pub use dhcp::Message as DhcpFacts;
 pub use dhcpv6::Message as Dhcpv6Facts;
 pub use dns::Exchange as DnsFacts;

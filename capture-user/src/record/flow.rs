@@ -5,9 +5,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Record, Subject};
+use crate::classify::Classification;
 use crate::dissect::TcpFlags;
 use crate::dissect::app::{Direction, HostFrom};
 use crate::flow::{EndReason, Flow, Summary, Traffic};
+use crate::knowledge::Role;
 use crate::time::Timestamp;
 
 /// What a `flow` record tells.
@@ -39,6 +41,21 @@ pub struct FlowFacts {
     /// Names of the server's address, where there are several and nothing tells which is meant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub host_candidates: Vec<Arc<str>>,
+    /// Whose service it is: a conclusion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<Arc<str>>,
+    /// What it is for: a conclusion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Who owns the server's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Arc<str>>,
+    /// How likely the role is right, or the service where there is no role: 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// What service, role and network rest on, the weightiest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<String>,
     /// From SYN to the ACK that completes the handshake, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
@@ -79,7 +96,7 @@ pub struct Way {
 
 impl Record {
     /// What there is to tell of a flow.
-    pub fn flow(flow: &Flow, end_reason: EndReason) -> Self {
+    pub fn flow(flow: &Flow, end_reason: EndReason, conclusion: Classification) -> Self {
         let [out, inward] = &flow.traffic;
         let seconds = flow.end.nanos_since(flow.start) as f64 / 1e9;
         let label = &flow.application.label;
@@ -96,6 +113,11 @@ impl Record {
             host: label.host.clone(),
             host_from: label.host_from,
             host_candidates: label.host_candidates.clone(),
+            service: conclusion.service,
+            role: conclusion.role,
+            network: conclusion.network,
+            confidence: conclusion.confidence,
+            why: conclusion.why,
             rtt_ms: tcp.and_then(|tcp| tcp.rtt_nanos).map(|nanos| nanos as f64 / 1e6),
             retransmissions: tcp.map(|tcp| tcp.retransmissions),
             flags: flow.tcp_flags().map(letters),

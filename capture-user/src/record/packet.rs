@@ -19,6 +19,9 @@ pub struct PacketFacts {
     pub layers: Vec<&'static str>,
     /// One line for people.
     pub info: String,
+    /// Whether it is the second copy that a mirror made of a frame: no flow counts it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
     /// Where the walk had to stop, if it did not reach the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<StoppedFacts>,
@@ -50,6 +53,7 @@ impl Record {
             captured: frame.data.len(),
             layers: packet.layers.iter().map(|layer| layer.name()).chain(application).collect(),
             info,
+            duplicate: packet.duplicate,
             stopped: packet.stopped.map(StoppedFacts::from),
         };
         Self { kind: "packet", time: frame.time, subject: Subject::packet(packet), facts: Box::new(facts) }

@@ -69,12 +69,13 @@ fn value(bytes: &[u8], wanted: &str) -> Option<String> {
 
 /// What a datagram says. The credential of a wake request is a secret and is not among it.
 #[derive(Debug, Serialize)]
-struct Facts {
+pub struct Facts {
     message: Message,
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol_version: Option<String>,
+    /// The kind of console that answers: `PS4`, `PS5`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    host_type: Option<String>,
+    pub host_type: Option<String>,
     /// The console's MAC.
     #[serde(skip_serializing_if = "Option::is_none")]
     host_id: Option<String>,

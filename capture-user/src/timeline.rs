@@ -1,0 +1,403 @@
+//! What each console is doing: searching, joining, playing, and one `match` record per match.
+//!
+//! A match is recognised by how it behaves, on any port: a UDP flow on which at least one side sends at a steady tick
+//! of 10 to 128 Hz for seconds while the other side answers, with packets too small for pictures and downloads, and
+//! not as people who talk do. `docs/timeline.md` gives the thresholds and their reasons.
+//!
+//! A flow is watched in stages that cost more as it looks more like a match: its first packets ([`early`]), its latest
+//! ticks once it is fast ([`ticks`]), a full account while it carries a match ([`run`]). All decisions follow from the
+//! packets' own times, never from when they are looked at, so one worker or eight say the same.
+
+mod console;
+mod early;
+mod facts;
+mod gaps;
+mod run;
+mod tell;
+mod ticks;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+pub use facts::{MatchFacts, PeerFacts, Phase, PhaseFacts, ProbeFacts, StallFacts, WayFacts};
+pub use watch::Watch;
+
+use crate::dissect::Packet;
+use crate::dissect::app::Direction;
+use crate::flow::{Flow, Protocol};
+use crate::record::{Record, Subject};
+use crate::time::Timestamp;
+use console::{Console, Leg, Online, SETTLE, Voice};
+use early::{Early, Shown};
+use gaps::Gaps;
+use run::{Run, Verdict};
+use tell::Teller;
+use ticks::{Look, Sent, Steady};
+use watch::{Interest, Owner, Sides, Slot, Slots, Stage, Voices};
+
+/// Consoles kept at most; beyond it the one longest idle is forgotten.
+const MAX_CONSOLES: usize = 1_024;
+/// Consoles that are asked for room.
+const NEIGHBOURS: usize = 8;
+/// A connection that has received so much carries no result.
+const NO_RESULT: u64 = 1 << 20;
+/// How often runs that may be over are looked for.
+const SWEEP: i64 = 1_000_000_000;
+
+/// All consoles of a shard.
+#[derive(Debug)]
+pub struct Timeline {
+    consoles: BTreeMap<Owner, Console>,
+    slots: Slots,
+    /// Slots of flows that carry a match.
+    running: Vec<u32>,
+    /// When the next match can be told of.
+    due: i64,
+    swept: i64,
+    scratch: Gaps,
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Self {
+            consoles: BTreeMap::new(),
+            slots: Slots::default(),
+            running: Vec::new(),
+            due: i64::MAX,
+            swept: i64::MIN,
+            scratch: Gaps::default(),
+        }
+    }
+}
+
+impl Timeline {
+    /// A flow has begun, with its first packet.
+    pub fn opened(&mut self, flow: &mut Flow, time: Timestamp) {
+        let Some(sides) = Sides::of(flow) else {
+            flow.watch = Watch::ignored();
+            return;
+        };
+        let now = time.as_nanos();
+        let console = console(&mut self.consoles, sides.owner, now);
+        console.last = now;
+        if flow.protocol() != Protocol::TCP {
+            return;
+        }
+        let syn = flow.tcp_flags().is_some_and(|[out, back]| out.syn() || back.syn());
+        console.begun_before |= !syn && now - console.first < console::SECOND;
+        if console.awaits_result() {
+            flow.watch = Watch::upload(console.upload(now, sides.remote.ip()));
+        }
+    }
+
+    /// A datagram of a flow, after its payload was read.
+    pub fn packet(
+        &mut self,
+        flow: &mut Flow,
+        direction: Direction,
+        packet: &Packet<'_>,
+        time: Timestamp,
+        records: &mut Vec<Record>,
+    ) {
+        let app = flow.application.label.app;
+        if !flow.watch.is_of(app) {
+            self.relabel(flow, app);
+        }
+        let interest = flow.watch.interest();
+        if interest == Interest::None {
+            return;
+        }
+        if self.slots.find(&flow.watch).is_none() {
+            self.enlist(flow, interest);
+        }
+        let Some(slot) = self.slots.find(&flow.watch) else { return };
+        let bytes = packet.ip.as_ref().map_or(0, |ip| ip.length);
+        let up = direction == slot.sides.up;
+        let sent = Sent { time: time.as_nanos(), up, bytes, payload: packet.payload_length };
+        match &mut slot.stage {
+            Stage::Early(early) => match early.push(&sent) {
+                Shown::Nothing => {}
+                Shown::Answer(trip) => {
+                    let (sides, first) = (slot.sides, early.since);
+                    let console = console(&mut self.consoles, sides.owner, first);
+                    console.probed(sides.local.port(), sides.remote, first, trip, sent.time);
+                }
+                Shown::Fast => self.slots.promote(flow.watch.slot(), sent.time),
+            },
+            Stage::Ticker(since, ticker) => {
+                if !ticker.push(&sent) {
+                    return;
+                }
+                let since = *since;
+                match ticker.look(sent.time, &mut self.scratch) {
+                    Look::Slow => slot.stage = Stage::Early(Early::resumed(since, sent.time)),
+                    Look::Maybe => {}
+                    Look::Match(steady) => {
+                        let run = Box::new(Run::new(&steady, ticker));
+                        self.begin(flow, &steady, since, run, records);
+                    }
+                }
+            }
+            Stage::Run(run, _) => {
+                if run.is_over(sent.time) {
+                    self.stop(flow.watch.slot());
+                    return self.packet(flow, direction, packet, time, records);
+                }
+                match run.push(&sent) {
+                    Verdict::GoesOn => {}
+                    Verdict::Believed => self.join(flow.watch.slot(), records),
+                    Verdict::Call => slot.stage = Stage::Early(Box::default()),
+                }
+            }
+            Stage::Voices(voices) => voices.push(packet.payload, sent.time),
+        }
+    }
+
+    /// A segment of a stream, after its payload was read.
+    pub fn segment(&mut self, flow: &mut Flow, direction: Direction, packet: &Packet<'_>, time: Timestamp) {
+        let app = flow.application.label.app;
+        if !flow.watch.is_of(app) {
+            self.relabel(flow, app);
+        }
+        match flow.watch.interest() {
+            Interest::Lobby if packet.payload_length > 0 => {
+                let Some(sides) = Sides::of(flow).filter(|sides| sides.up == direction) else { return };
+                console(&mut self.consoles, sides.owner, time.as_nanos()).told_lobby(time.as_nanos());
+            }
+            Interest::Upload => self.count_upload(flow, time),
+            _ => {}
+        }
+    }
+
+    fn count_upload(&mut self, flow: &mut Flow, time: Timestamp) {
+        let Some(sides) = Sides::of(flow) else { return };
+        let [up, down] = [sides.up, sides.up.reversed()].map(|way| flow.traffic[way.index()].bytes);
+        let upload = self.consoles.get_mut(&sides.owner).and_then(|console| console.upload_mut(flow.watch.slot()));
+        let Some(upload) = upload.filter(|_| down < NO_RESULT) else {
+            flow.watch = Watch::ignored();
+            return;
+        };
+        let now = time.as_nanos();
+        if now - upload.start > SETTLE / 2 {
+            return;
+        }
+        upload.last = upload.last.max(now);
+        upload.bytes = [up, down];
+        if upload.host.is_none() {
+            upload.host = flow.application.label.host.clone();
+        }
+    }
+
+    /// A conversation told of something that becomes a record of this kind.
+    pub fn event(&mut self, flow: &Flow, kind: &'static str, time: Timestamp) {
+        if kind != "sip" {
+            return;
+        }
+        if let Some(sides) = Sides::of(flow) {
+            console(&mut self.consoles, sides.owner, time.as_nanos()).signalled(time.as_nanos());
+        }
+    }
+
+    /// A flow has ended.
+    pub fn flow_ended(&mut self, flow: &Flow) {
+        let Some(sides) = Sides::of(flow) else { return };
+        if let Some(console) = self.consoles.get_mut(&sides.owner) {
+            console.last = console.last.max(flow.end.as_nanos());
+        }
+        if self.slots.find(&flow.watch).is_none() {
+            return;
+        }
+        self.stop(flow.watch.slot());
+        self.release(flow.watch.slot());
+    }
+
+    /// Time has passed.
+    pub fn advance(&mut self, now: Timestamp, records: &mut Vec<Record>) {
+        let now = now.as_nanos();
+        if now.saturating_sub(self.swept).unsigned_abs() >= SWEEP as u64 {
+            self.swept = now;
+            let mut place = 0;
+            while let Some(slot) = self.running.get(place).copied() {
+                match self.slots.run(slot) {
+                    Some(run) if !run.is_over(now) => place += 1,
+                    _ => self.stop(slot),
+                }
+            }
+        }
+        if now >= self.due {
+            self.tell(now, records);
+        }
+    }
+
+    /// Nothing will come any more, and every flow has ended.
+    pub fn finish(&mut self, records: &mut Vec<Record>) {
+        while let Some(slot) = self.running.last().copied() {
+            self.stop(slot);
+        }
+        self.tell(i64::MAX, records);
+        for (owner, console) in &self.consoles {
+            Teller { ip: owner.ip(), records }.rest(console);
+        }
+        self.consoles.clear();
+    }
+
+    /// The flow's protocol became known, or another.
+    fn relabel(&mut self, flow: &mut Flow, app: Option<&'static str>) {
+        let (interest, online) = Interest::of(app, flow.protocol(), &flow.watch);
+        if self.slots.find(&flow.watch).is_some() && interest != flow.watch.interest() {
+            self.discard(flow.watch.slot());
+        }
+        flow.watch.relabel(app, interest);
+        if let Some((certain, why)) = online
+            && let Some(sides) = Sides::of(flow)
+        {
+            let start = flow.start.as_nanos();
+            console(&mut self.consoles, sides.owner, start).online(Online { start, certain, why });
+        }
+    }
+
+    fn enlist(&mut self, flow: &mut Flow, interest: Interest) {
+        let Some(sides) = Sides::of(flow) else {
+            flow.watch = Watch::ignored();
+            return;
+        };
+        let stage = match interest {
+            Interest::Ticks => Stage::Early(Box::default()),
+            Interest::Voices => Stage::Voices(Voices::default()),
+            _ => return,
+        };
+        self.slots.insert(&mut flow.watch, sides, stage);
+    }
+
+    /// A flow ticks like a match.
+    fn begin(&mut self, flow: &Flow, steady: &Steady, since: i64, run: Box<Run>, records: &mut Vec<Record>) {
+        let index = flow.watch.slot();
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let doubtful = run.is_doubtful();
+        slot.stage = Stage::Run(run, since.min(steady.start));
+        slot.subject = Subject::flow(flow);
+        if !doubtful {
+            self.join(index, records);
+        }
+    }
+
+    /// A run is believed: it begins a match, or joins the one that runs.
+    fn join(&mut self, index: u32, records: &mut Vec<Record>) {
+        let Some((owner, Stage::Run(run, joined))) =
+            self.slots.get_mut(index).map(|slot| (slot.sides.owner, &slot.stage))
+        else {
+            return;
+        };
+        let (start, joined) = (run.start, *joined);
+        let live = self.consoles.get(&owner).and_then(|console| console.current.as_ref());
+        let live = live.map(|current| current.live.clone()).unwrap_or_default();
+        let live_end = live.iter().filter_map(|slot| self.slots.run(*slot)).map(Run::end).max();
+        let shared = console(&mut self.consoles, owner, start).is_shared(start, live_end);
+        self.running.push(index);
+        if shared {
+            if let Some(current) = self.consoles.get_mut(&owner).and_then(|console| console.current.as_mut()) {
+                current.live.push(index);
+                current.start = current.start.min(start);
+            }
+            return;
+        }
+        for slot in live {
+            self.stop(slot);
+        }
+        let console = console(&mut self.consoles, owner, start);
+        console.begin(start, joined, index);
+        Teller { ip: owner.ip(), records }.before(console);
+    }
+
+    /// A flow carries no match any more, if it did.
+    fn stop(&mut self, index: u32) {
+        self.running.retain(|running| *running != index);
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if !matches!(slot.stage, Stage::Run(..)) {
+            return;
+        }
+        let Stage::Run(run, _) = std::mem::replace(&mut slot.stage, Stage::Early(Box::default())) else { return };
+        let Slot { sides, app, .. } = *slot;
+        let subject = std::mem::take(&mut slot.subject);
+        let Some(console) = self.consoles.get_mut(&sides.owner) else { return };
+        let Some(current) = &mut console.current else { return };
+        let before = current.live.len();
+        current.live.retain(|live| *live != index);
+        if before == current.live.len() {
+            return;
+        }
+        if run.is_worth() {
+            let leg = Leg { run, local: sides.local, remote: sides.remote, app, subject };
+            current.legs.push(leg);
+        }
+        if current.live.is_empty()
+            && let Some(due) = console.close()
+        {
+            self.due = self.due.min(due);
+        }
+    }
+
+    /// Forgets what a slot was for, for its flow turned out to be something else.
+    fn discard(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && let Stage::Run(run, _) = &mut slot.stage
+        {
+            run.refute();
+        }
+        self.stop(index);
+        self.release(index);
+    }
+
+    fn release(&mut self, index: u32) {
+        let Some(slot) = self.slots.remove(index) else { return };
+        if let Stage::Voices(voices) = slot.stage
+            && let Some(console) = self.consoles.get_mut(&slot.sides.owner)
+        {
+            voices.heard().for_each(|voice| console.heard(voice));
+        }
+    }
+
+    /// Tells of the matches that have been over for long enough.
+    fn tell(&mut self, now: i64, records: &mut Vec<Record>) {
+        self.due = i64::MAX;
+        for (owner, console) in &mut self.consoles {
+            while let Some(over) = console.closed.first() {
+                let due = over.end.saturating_add(SETTLE);
+                if due > now {
+                    self.due = self.due.min(due);
+                    break;
+                }
+                let over = console.closed.remove(0);
+                let mut voices: Vec<Voice> = console.voices.clone();
+                voices.extend(self.slots.voices(*owner));
+                Teller { ip: owner.ip(), records }.after(console, over, &voices);
+            }
+        }
+    }
+}
+
+/// The console of this name, new or known.
+fn console(consoles: &mut BTreeMap<Owner, Console>, owner: Owner, now: i64) -> &mut Console {
+    if consoles.len() >= MAX_CONSOLES && !consoles.contains_key(&owner) {
+        make_room(consoles, owner);
+    }
+    consoles.entry(owner).or_insert_with(|| Console::new(now))
+}
+
+/// Forgets the one longest idle of the new console's neighbours, if it can be one that does not play.
+fn make_room(consoles: &mut BTreeMap<Owner, Console>, new: Owner) {
+    let next = consoles.range(new..).chain(consoles.iter()).take(NEIGHBOURS);
+    let idlest = next.min_by_key(|(_, console)| (console.awaits_result(), console.last));
+    if let Some(owner) = idlest.map(|(owner, _)| *owner) {
+        consoles.remove(&owner);
+    }
+}
+
+impl Owner {
+    fn ip(&self) -> IpAddr {
+        match self {
+            Self::Host(ip) | Self::Pair(ip, _) => *ip,
+        }
+    }
+}
