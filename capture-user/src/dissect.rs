@@ -21,7 +21,7 @@ mod ppp;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod summary;
 mod transport;
 mod tunnel;

@@ -78,7 +78,7 @@ impl Timeline {
             flow.watch = Watch::ignored();
             return;
         };
-        let now = time.as_nanos();
+        let now = nanos(time);
         let console = console(&mut self.consoles, sides.owner, now);
         console.last = now;
         if flow.protocol() != Protocol::TCP {
@@ -114,7 +114,7 @@ impl Timeline {
         let Some(slot) = self.slots.find(&flow.watch) else { return };
         let bytes = packet.ip.as_ref().map_or(0, |ip| ip.length);
         let up = direction == slot.sides.up;
-        let sent = Sent { time: time.as_nanos(), up, bytes, payload: packet.payload_length };
+        let sent = Sent { time: nanos(time), up, bytes, payload: packet.payload_length };
         match &mut slot.stage {
             Stage::Early(early) => match early.push(&sent) {
                 Shown::Nothing => {}
@@ -163,7 +163,7 @@ impl Timeline {
         match flow.watch.interest() {
             Interest::Lobby if packet.payload_length > 0 => {
                 let Some(sides) = Sides::of(flow).filter(|sides| sides.up == direction) else { return };
-                console(&mut self.consoles, sides.owner, time.as_nanos()).told_lobby(time.as_nanos());
+                console(&mut self.consoles, sides.owner, nanos(time)).told_lobby(nanos(time));
             }
             Interest::Upload => self.count_upload(flow, time),
             _ => {}
@@ -178,7 +178,7 @@ impl Timeline {
             flow.watch = Watch::ignored();
             return;
         };
-        let now = time.as_nanos();
+        let now = nanos(time);
         if now - upload.start > SETTLE / 2 {
             return;
         }
@@ -195,7 +195,7 @@ impl Timeline {
             return;
         }
         if let Some(sides) = Sides::of(flow) {
-            console(&mut self.consoles, sides.owner, time.as_nanos()).signalled(time.as_nanos());
+            console(&mut self.consoles, sides.owner, nanos(time)).signalled(nanos(time));
         }
     }
 
@@ -203,7 +203,7 @@ impl Timeline {
     pub fn flow_ended(&mut self, flow: &Flow) {
         let Some(sides) = Sides::of(flow) else { return };
         if let Some(console) = self.consoles.get_mut(&sides.owner) {
-            console.last = console.last.max(flow.end.as_nanos());
+            console.last = console.last.max(nanos(flow.end));
         }
         if self.slots.find(&flow.watch).is_none() {
             return;
@@ -214,7 +214,7 @@ impl Timeline {
 
     /// Time has passed.
     pub fn advance(&mut self, now: Timestamp, records: &mut Vec<Record>) {
-        let now = now.as_nanos();
+        let now = nanos(now);
         if now.saturating_sub(self.swept).unsigned_abs() >= SWEEP as u64 {
             self.swept = now;
             let mut place = 0;
@@ -252,7 +252,7 @@ impl Timeline {
         if let Some((certain, why)) = online
             && let Some(sides) = Sides::of(flow)
         {
-            let start = flow.start.as_nanos();
+            let start = nanos(flow.start);
             console(&mut self.consoles, sides.owner, start).online(Online { start, certain, why });
         }
     }
@@ -377,6 +377,12 @@ impl Timeline {
     }
 }
 
+/// A packet's time in nanoseconds, whatever a file says it is: from 1970 to 2116, so that no sum or difference of two
+/// leaves the range.
+fn nanos(time: Timestamp) -> i64 {
+    time.as_nanos().clamp(0, i64::MAX / 2)
+}
+
 /// The console of this name, new or known.
 fn console(consoles: &mut BTreeMap<Owner, Console>, owner: Owner, now: i64) -> &mut Console {
     if consoles.len() >= MAX_CONSOLES && !consoles.contains_key(&owner) {
@@ -398,6 +404,43 @@ impl Owner {
     fn ip(&self) -> IpAddr {
         match self {
             Self::Host(ip) | Self::Pair(ip, _) => *ip,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dissect::samples::{ethernet, frame_at, ipv4, ipv4_between, tcp, udp};
+    use crate::latency::{Latency, Stopwatch};
+    use crate::shard::{Config, Shard};
+
+    /// A minute of a game's ticks from `start` on, with answers, and a connection that opens before each tenth.
+    fn play(shard: &mut Shard, start: i64) {
+        let (mut watch, mut latency) = (Stopwatch::default(), Latency::default());
+        for tick in 0..3_000_u16 {
+            let time = start.saturating_add(i64::from(tick) * 20_000_000);
+            let answer = ipv4_between([203, 0, 113, 10], [192, 168, 1, 40], 17, 1, 0, &udp(26_503, 50_000, &[1; 60]));
+            for packet in [ipv4(17, &udp(50_000, 26_503, &[2; 40])), answer, ipv4(6, &tcp(tick, 443, 1, 2, b""))] {
+                if packet[9] == 17 || tick % 10 == 0 {
+                    shard.process(&frame_at(time, &ethernet(0x0800, &packet)), &mut watch, &mut latency);
+                }
+            }
+        }
+    }
+
+    /// A file may say any time of a packet, and of the next one any other.
+    #[test]
+    fn time_may_leap_to_either_end() {
+        const MINUTE: i64 = 60_000_000_000;
+        let moments = [i64::MIN, i64::MIN + MINUTE, 0, i64::MAX / 2, i64::MAX - MINUTE, i64::MAX];
+        for first in moments {
+            for second in moments {
+                let mut shard = Shard::new(&Config::default());
+                play(&mut shard, first);
+                play(&mut shard, second);
+                shard.finish(Timestamp::from_nanos(first.max(second)));
+            }
         }
     }
 }

@@ -6,8 +6,14 @@ use serde::Serialize;
 use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
 
 /// The protocol.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "remoteplay", over: Over::Tcp, ports: &[9295], probe, open: || Box::new(RemotePlay), summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "remoteplay",
+    over: Over::Tcp,
+    ports: &[9295],
+    probe,
+    open: || Box::<RemotePlay>::default(),
+    summary,
+};
 
 /// Where requests go, and to which console where the path says so.
 const PATHS: &[(&[u8], Option<&str>)] = &[
@@ -60,13 +66,19 @@ struct Facts {
     version: Option<String>,
 }
 
-struct RemotePlay;
+#[derive(Default)]
+struct RemotePlay {
+    /// Which way the request goes.
+    client: Option<Direction>,
+}
 
 impl Conversation for RemotePlay {
     fn read(&mut self, segment: &Segment<'_>, out: &mut Output) -> Step {
-        let Some(request) = Request::of(segment.bytes) else {
-            return if segment.direction == Direction::In { Step::Consumed(segment.bytes.len()) } else { Step::Reject };
-        };
+        if self.client.is_some_and(|client| client != segment.direction) {
+            return Step::Consumed(segment.bytes.len());
+        }
+        let Some(request) = Request::of(segment.bytes) else { return Step::Reject };
+        self.client = Some(segment.direction);
         let end = segment.bytes.windows(4).position(|end| end == b"\r\n\r\n");
         if end.is_none() && segment.bytes.len() < MAX_REQUEST {
             return Step::Consumed(0);
@@ -120,6 +132,15 @@ mod tests {
     fn what_follows_the_request_is_no_part_of_it() {
         let out = converse(&PROTOCOL, &[(Out, b"GET /sce/rp/session HTTP/1.1\r\n\r\nRP-Version: 1.0\r\n\r\n")]);
         assert_eq!(testing::json(&out.events[0]), json!({"request": "/sce/rp/session"}));
+    }
+
+    /// Found by fuzzing: what looked like a request was told although the console sent it.
+    #[test]
+    fn only_the_client_requests() {
+        let answer = b"GET /sce/rp/regist HTTP/1.1\r\n\r\n";
+        let out = converse(&PROTOCOL, &[(Out, &REQUEST[..40]), (In, answer), (Out, &REQUEST[40..])]);
+        assert_eq!(out.events.len(), 1);
+        assert_eq!(testing::json(&out.events[0])["request"], "/sie/ps5/rp/sess/init");
     }
 
     #[test]
