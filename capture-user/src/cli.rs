@@ -238,7 +238,7 @@ pub enum Knowledge {
     },
     /// Write a table of networks from what a cloud publishes, for --knowledge.
     Refresh {
-        /// Amazon's ip-ranges.json, downloaded from https://ip-ranges.amazonaws.com/ip-ranges.json.
+        /// Amazon's ip-ranges.json, as downloaded from Amazon.
         #[arg(long, value_name = "FILE")]
         aws: PathBuf,
         /// The folder to write networks.toml into.

@@ -4,8 +4,8 @@
 //! of 10 to 128 Hz for seconds while the other side answers, with packets too small for pictures and downloads, and
 //! not as people who talk do. `docs/timeline.md` gives the thresholds and their reasons.
 //!
-//! A flow is watched in stages that cost more as it looks more like a match: its first packets ([`early`]), its latest
-//! ticks once it is fast ([`ticks`]), a full account while it carries a match ([`run`]). All decisions follow from the
+//! A flow is watched in stages that cost more as it looks more like a match: its first packets (`early`), its latest
+//! ticks once it is fast (`ticks`), a full account while it carries a match (`run`). All decisions follow from the
 //! packets' own times, never from when they are looked at, so one worker or eight say the same.
 
 mod console;
