@@ -7,18 +7,20 @@
 
 mod burst;
 mod device;
+mod devices;
 mod ends;
 mod service;
 mod signature;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use device::{DeviceFacts, Devices};
+pub use device::DeviceFacts;
+pub use devices::Devices;
 pub use service::Classification;
 
 use self::burst::Bursts;
-use self::device::Meeting;
+use self::devices::Meeting;
 use crate::dissect::app::{Direction, Event};
 use crate::dissect::{Mac, Packet};
 use crate::flow::Flow;
@@ -38,31 +40,32 @@ pub struct Classifier {
     knowledge: Arc<Knowledge>,
     bursts: Bursts,
     registry: Registry,
-    met: HashSet<Meeting>,
-    /// Whether the registry may have news.
-    asked: bool,
+    /// Who was met, and how early.
+    met: HashMap<Meeting, Timestamp>,
 }
 
 impl Classifier {
     /// Draws conclusions with this knowledge; of devices together with the others of the registry.
     pub fn new(knowledge: Arc<Knowledge>, registry: Registry) -> Self {
-        Self { knowledge, bursts: Bursts::default(), registry, met: HashSet::new(), asked: false }
+        Self { knowledge, bursts: Bursts::default(), registry, met: HashMap::new() }
     }
 
     /// A flow has begun with this packet.
-    pub fn begin(&mut self, flow: &Flow, packet: &Packet<'_>) {
-        for meeting in device::meetings(flow, packet) {
+    pub fn begin(&mut self, flow: &Flow, packet: &Packet<'_>, now: Timestamp) {
+        for meeting in devices::meetings(flow, packet) {
             if self.met.len() >= MOST_MET {
                 self.met.clear();
             }
-            if self.met.insert(meeting) {
-                self.ask(|devices, knowledge| devices.meet(meeting, knowledge));
+            let known = self.met.entry(meeting).or_insert(Timestamp::MAX);
+            if now < *known {
+                *known = now;
+                self.ask(|devices, knowledge| devices.meet(meeting, now, knowledge));
             }
         }
-        if let Some((mac, shape)) = device::opening(packet)
+        if let Some((mac, shape)) = devices::opening(packet)
             && self.knowledge.devices.syn(&shape).next().is_some()
         {
-            self.ask(|devices, knowledge| devices.see_opening(mac, &shape, &knowledge.devices));
+            self.ask(|devices, knowledge| devices.see_opening(mac, &shape, now, knowledge));
         }
     }
 
@@ -76,7 +79,7 @@ impl Classifier {
 
     /// Takes in what a flow's conversation has told.
     pub fn hear(&mut self, flow: &Flow, event: &Event) {
-        if device::is_telling(event) {
+        if devices::is_telling(event) {
             self.ask(|devices, knowledge| devices.hear(flow, event, knowledge));
         }
     }
@@ -98,25 +101,27 @@ impl Classifier {
         order.into_iter().find(is_console).or(Some(client)).filter(|mac| !mac.is_group())
     }
 
-    /// What became known of a console since the last call, if anything, and since when.
-    pub fn news(&mut self, now: Timestamp) -> Option<(Timestamp, DeviceFacts)> {
-        if !self.asked {
-            return None;
-        }
-        let news = self.registry.lock().unwrap_or_else(PoisonError::into_inner).news(now);
-        self.asked = news.is_some();
-        news
+    fn ask(&self, ask: impl FnOnce(&mut Devices, &Knowledge)) {
+        ask(&mut lock(&self.registry), &self.knowledge);
     }
+}
 
-    /// All hosts that were not told of because they are no consoles. All shards have seen all their frames.
-    pub fn rest(&mut self) -> Vec<DeviceFacts> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner).rest()
-    }
+/// What became known of consoles until `until`, as records.
+pub fn news(registry: &Registry, until: Timestamp) -> Vec<(Timestamp, DeviceFacts)> {
+    lock(registry).news(until)
+}
 
-    fn ask(&mut self, ask: impl FnOnce(&mut Devices, &Knowledge)) {
-        self.asked = true;
-        ask(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner), &self.knowledge);
-    }
+/// All that is left to tell of devices once every shard has seen all its frames, the last of them at `clock`.
+pub fn last_news(registry: &Registry, clock: Timestamp) -> Vec<(Timestamp, DeviceFacts)> {
+    let mut devices = lock(registry);
+    let mut news = devices.news(Timestamp::MAX);
+    news.extend(devices.rest().into_iter().map(|host| (clock, host)));
+    news
+}
+
+/// A registry that another thread left in mid-change is still one: every change is a single addition.
+fn lock(registry: &Registry) -> MutexGuard<'_, Devices> {
+    registry.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The probability that at least one of independent reasons holds, in hundredths.

@@ -269,11 +269,17 @@ fn threaded<S: Source + Send>(
 }
 
 /// Ends all flows at the time of the last frame that any shard has met, so that how a flow ends does not depend on
-/// which shard it was in.
-fn close(desks: Vec<Desk<'_>>) {
-    let clock = desks.iter().map(Desk::clock).max();
+/// which shard it was in; then tells of the devices, which all shards know together.
+fn close(mut desks: Vec<Desk<'_>>) {
+    let clock = desks.iter().map(Desk::clock).max().unwrap_or_default();
+    for desk in &mut desks {
+        desk.end_flows(clock);
+    }
+    if let Some(desk) = desks.last_mut() {
+        desk.end_devices(clock);
+    }
     for desk in desks {
-        desk.finish(clock.unwrap_or_default());
+        desk.finish();
     }
 }
 

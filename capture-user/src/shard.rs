@@ -123,7 +123,6 @@ impl Shard {
         let Traffic { flows, talk } = &mut self.traffic;
         flows.finish(clock, &mut |flow, reason| talk.report(flow, reason));
         talk.timeline.finish(&mut talk.records);
-        talk.records.extend(talk.classifier.rest().into_iter().map(|host| Record::device(clock, host)));
         self.account();
     }
 
@@ -213,8 +212,7 @@ impl Talk {
         let (one, other) = (flow.source().ip(), flow.destination().ip());
         flow.application.name_by_dns(other, one, now, &self.around.names);
         flow.application.name_by_dns(one, other, now, &self.around.names);
-        self.classifier.begin(flow, packet);
-        self.tell_devices(now);
+        self.classifier.begin(flow, packet, now);
     }
 
     fn datagram(&mut self, flow: &mut Flow, direction: Direction, packet: &Packet<'_>, time: Timestamp) {
@@ -271,14 +269,6 @@ impl Talk {
                 self.timeline.event(flow, kind, time);
                 self.records.push(Record { kind, time, subject, facts });
             }
-            self.tell_devices(now);
-        }
-    }
-
-    /// Makes records of what became known of consoles.
-    fn tell_devices(&mut self, now: Timestamp) {
-        while let Some((time, device)) = self.classifier.news(now) {
-            self.records.push(Record::device(time, device));
         }
     }
 }

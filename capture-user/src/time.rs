@@ -12,6 +12,9 @@ use serde::{Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The end of the range: later than anything that was seen.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// The moment `nanos` nanoseconds after the epoch.
     pub const fn from_nanos(nanos: i64) -> Self {
         Self(nanos)
@@ -36,6 +39,11 @@ impl Timestamp {
     /// Nanoseconds from `earlier` to `self`; negative when `earlier` is the later one.
     pub const fn nanos_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+
+    /// `self` moved back; saturates at the beginning of the range.
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
     }
 
     /// `self` moved forward; saturates at the end of the range.

@@ -6,15 +6,21 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use super::receive::{Arrival, Batch, PUBLISH};
 use super::{Config, Control};
+use crate::classify::{self, DeviceFacts, Registry};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::output::Outlet;
 use crate::output::pcapng::{Filler, Note};
+use crate::record::Record;
 use crate::shard::Shard;
 use crate::source::{Source, View};
 use crate::time::Timestamp;
 
 /// Records that are handed over at once, at the latest.
 const RECORDS: usize = 256;
+
+/// Live, devices are told of this much later than something became known of them: by then every shard has brought what
+/// it saw before.
+const HINDSIGHT: Duration = Duration::from_secs(1);
 
 /// A worker's loop: batches come, are worked through, and go home.
 pub(super) fn work<'a, S: Source>(batches: &Receiver<Box<Batch<S>>>, mut desk: Desk<'a>) -> Desk<'a> {
@@ -44,6 +50,7 @@ pub(super) struct Desk<'a> {
     published: Instant,
     frames: Option<Filler>,
     stall: Option<Duration>,
+    devices: Registry,
 }
 
 impl<'a> Desk<'a> {
@@ -59,6 +66,7 @@ impl<'a> Desk<'a> {
             published: Instant::now(),
             frames: config.frames.clone(),
             stall: config.stall,
+            devices: config.shard.devices.clone(),
         }
     }
 
@@ -104,6 +112,9 @@ impl<'a> Desk<'a> {
 
     fn keep_house(&mut self) {
         let due = self.published.elapsed() >= PUBLISH;
+        if due && let Some(now) = self.control.present() {
+            self.tell_devices(classify::news(&self.devices, now.before(HINDSIGHT)));
+        }
         if due {
             self.published = Instant::now();
             self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
@@ -117,9 +128,22 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Nothing more will come, to any shard, after `clock`.
-    pub(super) fn finish(mut self, clock: Timestamp) {
+    fn tell_devices(&mut self, news: Vec<(Timestamp, DeviceFacts)>) {
+        self.shard.records().extend(news.into_iter().map(|(time, device)| Record::device(time, device)));
+    }
+
+    /// Ends all flows: nothing more will come, to any shard, after `clock`.
+    pub(super) fn end_flows(&mut self, clock: Timestamp) {
         self.shard.finish(clock);
+    }
+
+    /// Tells what is left to tell of devices, once every shard has ended its flows.
+    pub(super) fn end_devices(&mut self, clock: Timestamp) {
+        self.tell_devices(classify::last_news(&self.devices, clock));
+    }
+
+    /// Hands over all that is left.
+    pub(super) fn finish(mut self) {
         if let Some(mut frames) = self.frames.take() {
             frames.flush();
             self.shard.work.write_drops += frames.take_dropped();
