@@ -1,6 +1,7 @@
 //! padtap's own chores, run as `cargo xtask COMMAND`.
 
 mod bpf;
+mod debian;
 mod fixtures;
 mod fuzz;
 mod licences;

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
+use crate::debian;
+
 /// Programs that tests run, and the Debian packages they come from.
 const PEERS: &[(&str, &str)] = &[
     ("capinfos", "wireshark-common"),
@@ -20,7 +22,10 @@ const PEERS: &[(&str, &str)] = &[
 /// Runs every test of the workspace. Peers that are missing are installed from Debian, where that is allowed; without
 /// them the tests that need them skip and say so.
 pub fn run() -> anyhow::Result<()> {
-    install(&missing());
+    let missing = PEERS.iter().filter(|(program, _)| !debian::has(program)).map(|(_, package)| *package);
+    if let Err(error) = debian::install(&missing.collect::<Vec<_>>()) {
+        eprintln!("xtask: {error:#}; tests that need them skip, and say so");
+    }
     // The binary first: tests run it.
     let built = Command::new(env!("CARGO")).args(["build", "--package", "capture-user", "--bin", "padtap"]).status();
     ensure!(built.context("cargo build")?.success(), "padtap does not build");
@@ -63,32 +68,6 @@ impl Sum {
                 _ => {}
             }
         }
-    }
-}
-
-fn missing() -> Vec<&'static str> {
-    PEERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect()
-}
-
-/// Whether a program is on the path, or where administrators have theirs.
-fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let beyond = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
-    std::env::split_paths(&path).chain(beyond).any(|directory| directory.join(program).is_file())
-}
-
-fn install(packages: &[&str]) {
-    if packages.is_empty() {
-        return;
-    }
-    eprintln!("xtask: installing {}", packages.join(" "));
-    let apt = |arguments: &[&str]| {
-        let status = Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status();
-        status.is_ok_and(|status| status.success())
-    };
-    let arguments = [&["install", "--yes", "--no-install-recommends"], packages].concat();
-    if !(apt(&["update"]) && apt(&arguments)) {
-        eprintln!("xtask: could not install them; tests that need them skip, and say so");
     }
 }
 

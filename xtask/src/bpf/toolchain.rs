@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::run_visibly;
+use crate::debian;
 
 /// The channel that capture-ebpf/rust-toolchain.toml pins, and the commit that rustc was built from.
 const CHANNEL: &str = "nightly-2026-05-20";
@@ -111,8 +112,7 @@ fn find_or_install_llvm() -> Result<PathBuf> {
     let library = prefix.join("include/llvm-c/Core.h");
     if !library.exists() {
         let package = format!("llvm-{LLVM}-dev");
-        run_visibly(Command::new("apt-get").args(["install", "--yes", "--no-install-recommends", &package]))
-            .with_context(|| format!("bpf-linker needs {package}; on Debian, as root: apt-get install {package}"))?;
+        debian::install(&[&package]).context("bpf-linker needs LLVM")?;
     }
     if !library.exists() {
         bail!("LLVM {LLVM} is not in {}", prefix.display());
