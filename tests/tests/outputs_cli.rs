@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tests::capture_file::{self, foreign, write_pcap};
 use tests::frame::Frame;
 use tests::padtap::{Outcome, binary, finish, padtap, records, run};
+use tests::pypi::python;
 use tests::tool::{have, output, tshark};
 
 /// Frames of several sizes, in as many flows.
@@ -250,32 +251,13 @@ fn what_cannot_be_written_is_said_before_reading() {
     }
 }
 
-/// A Python with the package `hdrh`, in a virtual environment beside the tests; made where the network allows.
-fn python_with_hdrh() -> Option<PathBuf> {
-    let environment = binary().parent()?.parent()?.join("python-hdrh");
-    let python = environment.join("bin/python");
-    let works = || finish(Command::new(&python).args(["-c", "import hdrh"])).status.success();
-    if python.exists() && works() {
-        return Some(python);
-    }
-    let made = Command::new("python3").args(["-m", "venv"]).arg(&environment).output();
-    if made.is_ok_and(|made| made.status.success()) {
-        let pip = finish(Command::new(&python).args(["-m", "pip", "install", "--quiet", "hdrhistogram"]));
-        if pip.status.success() && works() {
-            return Some(python);
-        }
-    }
-    eprintln!("SKIPPED: the Python package hdrhistogram cannot be installed");
-    None
-}
-
 #[test]
 fn the_latency_log_is_read_by_hdrh() {
     let (directory, file) = capture(300);
     let log = directory.path().join("latency.hlog");
     let outcome = read(&file, &format!("--json --latency-log {}", log.display())).expect(0);
     assert!(fs::read_to_string(&log).unwrap().starts_with('#'));
-    let Some(python) = python_with_hdrh() else { return };
+    let Some(python) = python(&["hdrh"]) else { return };
     let program = "
 import sys
 from hdrh.histogram import HdrHistogram

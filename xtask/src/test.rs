@@ -1,11 +1,12 @@
 //! All tests, with the peers that they are compared with.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::debian;
+use crate::{debian, pypi};
 
 /// Programs that tests run, and the Debian packages they come from.
 const PEERS: &[(&str, &str)] = &[
@@ -13,23 +14,26 @@ const PEERS: &[(&str, &str)] = &[
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("openssl", "openssl"),
+    ("python3", "python3"),
     ("setpriv", "util-linux"),
     ("tcpdump", "tcpdump"),
     ("tcpreplay", "tcpreplay"),
     ("tshark", "tshark"),
 ];
 
+/// Python packages that tests run, as pip names them, each at the version it was tested with.
+const PACKAGES: &[&str] = &["communityid==1.5.0", "hdrhistogram==0.10.8", "jsonschema==4.26.0"];
+
 /// Runs every test of the workspace. Peers that are missing are installed from Debian, where that is allowed; without
 /// them the tests that need them skip and say so.
 pub fn run() -> anyhow::Result<()> {
     let missing = PEERS.iter().filter(|(program, _)| !debian::has(program)).map(|(_, package)| *package);
-    if let Err(error) = debian::install(&missing.collect::<Vec<_>>()) {
-        eprintln!("xtask: {error:#}; tests that need them skip, and say so");
-    }
+    install(&missing.collect::<Vec<_>>());
+    let python = pypi::prepare(PACKAGES, || install(&["python3-venv"]));
     // The binary first: tests run it.
     let built = Command::new(env!("CARGO")).args(["build", "--package", "capture-user", "--bin", "padtap"]).status();
     ensure!(built.context("cargo build")?.success(), "padtap does not build");
-    let mut sum = Sum::default();
+    let mut sum = Sum { python, ..Sum::default() };
     let examples = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--doc"])?;
     let tests = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])?;
     println!("{} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.ignored);
@@ -37,9 +41,17 @@ pub fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn install(packages: &[&str]) {
+    if let Err(error) = debian::install(packages) {
+        eprintln!("xtask: {error:#}; tests that need them skip, and say so");
+    }
+}
+
 /// What the test runners of all binaries said at their end.
 #[derive(Default)]
 struct Sum {
+    /// Where the tests find Python packages.
+    python: PathBuf,
     passed: u64,
     failed: u64,
     ignored: u64,
@@ -48,7 +60,12 @@ struct Sum {
 impl Sum {
     /// Runs cargo, passes on what it prints and adds up the results; whether it succeeded.
     fn add_run(&mut self, arguments: &[&str]) -> anyhow::Result<bool> {
-        let mut child = Command::new(env!("CARGO")).args(arguments).stdout(Stdio::piped()).spawn().context("cargo")?;
+        let mut child = Command::new(env!("CARGO"))
+            .args(arguments)
+            .env("PADTAP_PYPI", &self.python)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cargo")?;
         for line in BufReader::new(child.stdout.take().context("its output")?).lines() {
             let line = line?;
             println!("{line}");
