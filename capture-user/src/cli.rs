@@ -15,7 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 pub use bench::{Bench, BenchLive, BenchMode, Inject};
 pub use capture::{Attach, Backend, Capture, Copying, CpuList, Filter, Read, Run, Snap};
 pub use knowledge::{Devices, Knowledge, Table, Tables};
-pub use output::Output;
+pub use output::{OnFull, Output};
 
 /// See what game consoles say: capture at line rate, dissect, and tell what they are doing.
 ///

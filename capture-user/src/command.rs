@@ -16,7 +16,7 @@ mod summary;
 use std::io;
 use std::process::ExitCode;
 
-use capture_user::output::pcapng;
+use capture_user::output::{is_full, pcapng};
 
 use crate::cli::{Bench, Cli, Command};
 
@@ -27,6 +27,8 @@ pub struct Outcome {
     pub lost: bool,
     /// An output was full.
     pub full: bool,
+    /// An output failed otherwise, which has been said.
+    pub failed: bool,
 }
 
 /// What the user asked for cannot be: exit code 2.
@@ -44,6 +46,7 @@ impl Usage {
 /// Runs a command. Errors are one line on standard error.
 pub fn run(cli: Cli) -> ExitCode {
     match dispatch(cli.command) {
+        Ok(Outcome { failed: true, .. }) => ExitCode::FAILURE,
         Ok(Outcome { full: true, .. }) => ExitCode::from(4),
         Ok(Outcome { lost: true, .. }) => ExitCode::from(3),
         Ok(_) => ExitCode::SUCCESS,
@@ -52,7 +55,7 @@ pub fn run(cli: Cli) -> ExitCode {
             eprintln!("padtap: {}", describe(&error));
             ExitCode::from(match () {
                 () if is_usage(&error) => 2,
-                () if io_kind(&error).is_some_and(is_full) => 4,
+                () if io_error(&error).is_some_and(is_full) => 4,
                 () => 1,
             })
         }
@@ -91,19 +94,13 @@ fn describe(error: &anyhow::Error) -> String {
 /// Whoever read our output has seen enough: that is no failure.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let closed = matches!(error.downcast_ref(), Some(pcapng::Error::Closed { .. }));
-    closed || io_kind(error) == Some(io::ErrorKind::BrokenPipe)
+    closed || io_error(error).is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<Usage>() || matches!(error.downcast_ref(), Some(pcapng::Error::Config(_)))
 }
 
-fn io_kind(error: &anyhow::Error) -> Option<io::ErrorKind> {
-    error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
-}
-
-/// Whether an output takes no more, though nothing is wrong with it.
-fn is_full(kind: io::ErrorKind) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
+fn io_error(error: &anyhow::Error) -> Option<&io::Error> {
+    error.chain().find_map(|cause| cause.downcast_ref())
 }

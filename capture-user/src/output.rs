@@ -1,5 +1,8 @@
 //! Where records go. An output knows [`Record`] and nothing else; each format is one file.
 
+pub mod destination;
+mod file;
+pub mod lines;
 pub mod ndjson;
 pub mod pcapng;
 pub mod text;
@@ -13,18 +16,38 @@ use crate::record::Record;
 
 /// One output, owned by its own thread.
 pub trait Sink: Send {
+    /// Which kinds of record it has a place for; the others are not offered to it, and count nowhere.
+    fn takes(&self) -> fn(kind: &str) -> bool {
+        |_| true
+    }
+
     /// Takes one record.
     ///
     /// # Errors
     /// What the output said: it gets no more records after that, only [`Sink::finish`].
     fn record(&mut self, record: &Record) -> io::Result<()>;
 
-    /// Called when no record is waiting: the moment to let readers see what was written.
+    /// Called when no record is waiting, and ten times a second while none comes: the moment to let readers see what
+    /// was written, to connect again, to begin another file.
     ///
     /// # Errors
     /// As for [`Sink::record`].
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    /// All records but the final account have come: what is still held is written now, or given up in bounded time.
+    ///
+    /// # Errors
+    /// As for [`Sink::record`]; also when nobody would get the final account.
+    fn settle(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+
+    /// What became of the records it was given, the one that it failed of included; for sinks that know better than
+    /// that what was flushed is written.
+    fn backlog(&self) -> Option<Backlog> {
+        None
     }
 
     /// Nothing more will come.
@@ -34,4 +57,19 @@ pub trait Sink: Send {
     fn finish(&mut self) -> io::Result<()> {
         self.flush()
     }
+}
+
+/// Records that a sink took and has not written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Held, and to be written.
+    pub waiting: u64,
+    /// Given up, since it was opened.
+    pub lost: u64,
+}
+
+/// Whether an output takes no more, though nothing is wrong with it.
+pub fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -3,18 +3,34 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use capture_user::output::destination::{Format, Target};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 
 /// What comes out.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// Write records to standard output as NDJSON: one JSON object a line.
+    /// Write records to standard output, a line each: `-o -`.
     #[arg(long)]
     pub json: bool,
-    /// Write records to a file as NDJSON.
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    /// Write records to DEST: a file (`.gz` and `.zst` are compressed), `-`, `unix:PATH`, `unixgram:PATH` or
+    /// `tcp:HOST:PORT`. May be given often.
+    ///
+    /// FORMAT is one of --format. Somebody has to listen on a socket; padtap connects, and connects again when that one
+    /// is gone. A file whose name looks like something else is `./NAME`.
+    #[arg(short, long, value_name = "[FORMAT=]DEST")]
+    pub output: Vec<Target>,
+    /// The format of --json, and of -o where it names none: `ndjson` is one JSON object a line.
+    #[arg(long, value_name = "FORMAT", default_value = Format::default().name(), value_parser = formats())]
+    pub format: Format,
+    /// Begin another file of records after this, and keep so many: `filesize:KB`, `duration:S`, `files:N`. The names
+    /// are as those of -b. May be given often.
+    #[arg(long, value_name = "CONDITION", requires = "output")]
+    pub rotate: Vec<String>,
+    /// What to do when there is no more room for records.
+    #[arg(long, value_name = "ACTION", default_value = "stop", requires = "output")]
+    pub on_full: OnFull,
     /// Write frames to a pcapng file; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
@@ -46,6 +62,23 @@ pub struct Output {
     /// Say more on standard error; twice: also what the XDP program notices.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// What to do when there is no more room.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum OnFull {
+    /// End that output; the others go on, and the exit code is 4.
+    #[default]
+    Stop,
+    /// Lose and count records until there is room again; the exit code is 4.
+    Drop,
+    /// Delete the output's own oldest file (with --rotate).
+    Ring,
+}
+
+fn formats() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name))
+        .map(|name| Format::ALL.into_iter().find(|format| format.name() == name).unwrap_or_default())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -5,7 +5,7 @@ use capture_user::source::route::route;
 
 use super::session::{self, Nobody, Plan};
 use super::signals::Signals;
-use super::{Outcome, frames};
+use super::{Outcome, frames, logger};
 use crate::cli::Read;
 
 /// Reads the files one after the other.
@@ -13,6 +13,7 @@ use crate::cli::Read;
 /// # Errors
 /// A file that cannot be opened, or is damaged; what was read before the damage has been put out.
 pub fn run(options: &Read) -> anyhow::Result<Outcome> {
+    logger::start(options.output.verbose, options.output.quiet);
     let signals = Signals::listen()?;
     let consoles = frames::consoles(&options.filter)?;
     let wanted = frames::expression(&options.filter)?;

@@ -87,16 +87,13 @@ impl Warden for Nobody {}
 pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn Warden) -> anyhow::Result<Outcome> {
     let live = sources.iter().any(Source::is_live);
     let stop = limits("-a", &plan.run.autostop)?;
-    if plan.output.json && plan.output.write.as_deref().is_some_and(|path| path.as_os_str() == "-") {
-        return Err(Usage("standard output takes records (--json) or frames (-w -), not both".into()).into());
-    }
     if plan.output.write.is_none() && (stop.size.is_some() || stop.files.is_some()) {
         return Err(Usage("-a filesize and -a files are about the file of -w, and there is none".into()).into());
     }
     let control = Control::default();
     thread::scope(|scope| {
         let frames = FrameFile::open(plan.output, plan.interfaces.clone(), stop, live, scope, &control)?;
-        let outputs = Outputs::open(plan.output)?;
+        let outputs = Outputs::open(plan.output, live)?;
         let config = pipeline::Config {
             workers: plan.run.workers.unwrap_or(plan.workers),
             pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
@@ -131,8 +128,8 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
         }
         outcome?;
         watched?;
-        let full = written?.unwrap_or(false) | told?;
-        Ok(Outcome { lost: plan.run.fail_on_drop && ledger.lost() > 0, full })
+        let full = written?.unwrap_or(false) | told.full;
+        Ok(Outcome { lost: plan.run.fail_on_drop && ledger.lost() > 0, full, failed: told.failed })
     })
 }
 
@@ -237,6 +234,7 @@ impl<'a> Watch<'a> {
 
     fn look(&mut self, signals: &Signals) -> anyhow::Result<()> {
         self.warden.look()?;
+        self.outputs.tell_failures();
         self.log_latency(false)?;
         if signals.take_reload() {
             match self.warden.reload() {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 
 /// What the user has asked for by signals.
@@ -30,6 +30,8 @@ impl Signals {
         }
         flag::register(SIGUSR1, signals.statistics.clone())?;
         flag::register(SIGHUP, signals.reload.clone())?;
+        // A file that may grow no more is an error of writing then, and does not end the process.
+        flag::register(SIGXFSZ, Arc::default())?;
         Ok(signals)
     }
 

@@ -11,7 +11,6 @@
 
 mod block;
 mod encode;
-mod file;
 mod limits;
 mod pool;
 mod writer;

@@ -1,18 +1,17 @@
 //! Lines for people.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::Sink;
+use super::lines::Encode;
 use crate::dissect::app::Facts;
 use crate::record::{PacketFacts, Record, Subject};
 use crate::time::Timestamp;
 
-/// Writes a line a record: packets as tshark lists them, everything else as `time kind who: facts`.
-pub struct Text<W: Write> {
-    writer: BufWriter<W>,
+/// Shows a line a record: packets as tshark lists them, everything else as `time kind who: facts`.
+pub struct Text {
     first: Option<Timestamp>,
     style: Style,
 }
@@ -32,41 +31,41 @@ impl Style {
     pub const PLAIN: Self = Self { kind: "", dim: "", reset: "" };
 }
 
-impl<W: Write> Text<W> {
-    /// Writes to `writer`.
-    pub fn new(writer: W, style: Style) -> Self {
-        Self { writer: BufWriter::with_capacity(16 * 1024, writer), first: None, style }
+impl Text {
+    /// For a terminal, or for anything else.
+    pub fn new(style: Style) -> Self {
+        Self { first: None, style }
     }
 
     /// `number time source → destination PROTOCOL length info`, the time in seconds since the first packet.
-    fn packet(&mut self, record: &Record, facts: &PacketFacts) -> io::Result<()> {
+    fn packet(&mut self, line: &mut Vec<u8>, record: &Record, facts: &PacketFacts) -> io::Result<()> {
         let first = *self.first.get_or_insert(record.time);
         let seconds = record.time.nanos_since(first) as f64 / 1e9;
-        write!(self.writer, "{:>6} {seconds:>12.6} ", facts.number)?;
+        write!(line, "{:>6} {seconds:>12.6} ", facts.number)?;
         match (record.subject.src_ip, record.subject.dst_ip) {
-            (Some(source), Some(destination)) => write!(self.writer, "{source} → {destination} ")?,
-            _ => write!(self.writer, "— ")?,
+            (Some(source), Some(destination)) => write!(line, "{source} → {destination} ")?,
+            _ => write!(line, "— ")?,
         }
         let protocol = facts.layers.last().copied().unwrap_or("?").to_uppercase();
         let Style { kind, reset, dim } = self.style;
-        write!(self.writer, "{kind}{protocol}{reset} {} {}", facts.length, Printable(&facts.info))?;
+        write!(line, "{kind}{protocol}{reset} {} {}", facts.length, Printable(&facts.info))?;
         if let Some(stopped) = &facts.stopped {
-            write!(self.writer, " {dim}[{} at {}: {}]{reset}", stopped.layer, stopped.offset, stopped.reason)?;
+            write!(line, " {dim}[{} at {}: {}]{reset}", stopped.layer, stopped.offset, stopped.reason)?;
         }
-        writeln!(self.writer)
+        writeln!(line)
     }
 
-    fn line(&mut self, record: &Record) -> io::Result<()> {
+    fn line(&self, line: &mut Vec<u8>, record: &Record) -> io::Result<()> {
         let Style { kind, reset, dim } = self.style;
-        write!(self.writer, "{dim}{}{reset} {kind}{:<6}{reset}", record.time, record.kind)?;
-        endpoints(&mut self.writer, &record.subject)?;
+        write!(line, "{dim}{}{reset} {kind}{:<6}{reset}", record.time, record.kind)?;
+        endpoints(line, &record.subject)?;
         if let Ok(Value::Object(fields)) = serde_json::to_value(&*record.facts) {
             for (name, value) in &fields {
-                write!(self.writer, " {dim}{name}={reset}")?;
-                plain(&mut self.writer, value)?;
+                write!(line, " {dim}{name}={reset}")?;
+                plain(line, value)?;
             }
         }
-        writeln!(self.writer)
+        writeln!(line)
     }
 }
 
@@ -105,21 +104,18 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-impl<W: Write + Send> Sink for Text<W> {
-    fn record(&mut self, record: &Record) -> io::Result<()> {
-        if record.kind == "stats" {
-            // People get the account as a table, on standard error.
-            return Ok(());
-        }
-        let facts: &dyn Facts = &*record.facts;
-        match facts.as_any().downcast_ref::<PacketFacts>() {
-            Some(packet) => self.packet(record, packet),
-            None => self.line(record),
-        }
+impl Encode for Text {
+    fn takes(&self) -> fn(&str) -> bool {
+        // People get the account as a table, on standard error.
+        |kind| kind != "stats"
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+    fn encode(&mut self, record: &Record, line: &mut Vec<u8>) -> io::Result<()> {
+        let facts: &dyn Facts = &*record.facts;
+        match facts.as_any().downcast_ref::<PacketFacts>() {
+            Some(packet) => self.packet(line, record, packet),
+            None => self.line(line, record),
+        }
     }
 }
 

@@ -1,21 +1,29 @@
 //! One thread a sink: workers hand over records in batches and never wait for one that is slow.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
-use super::Sink;
+use super::{Backlog, Sink};
 use crate::record::Record;
 
 /// Batches a sink may be behind before records for it are lost.
 const QUEUE: usize = 1_024;
+/// How often a sink may act while no records come.
+const TICK: Duration = Duration::from_millis(100);
 
-/// Records that go to several sinks are shared between their threads.
-type Batch = Arc<Vec<Record>>;
+/// What a sink's thread is told.
+#[derive(Clone)]
+enum Message {
+    /// Records; those that go to several sinks are shared between their threads.
+    Records(Arc<Vec<Record>>),
+    /// All records but the final account have come.
+    Settle,
+}
 
 /// The threads of all sinks.
 pub struct Writers {
@@ -23,10 +31,17 @@ pub struct Writers {
 }
 
 struct Writer {
+    inlet: Inlet,
     name: String,
-    queue: Sender<Batch>,
+    thread: JoinHandle<()>,
+}
+
+/// The way to one sink.
+#[derive(Clone)]
+struct Inlet {
+    queue: Sender<Message>,
+    takes: fn(&str) -> bool,
     tally: Arc<Tally>,
-    thread: JoinHandle<io::Result<()>>,
 }
 
 /// One sink's account, in records.
@@ -36,16 +51,18 @@ struct Tally {
     written: AtomicU64,
     dropped: AtomicU64,
     failed: AtomicBool,
+    /// What it failed of, until that is told.
+    failure: Mutex<Option<io::Error>>,
 }
 
 /// What became of the records, over all sinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Records made: each once per sink.
+    /// Records made: each once per sink that takes its kind.
     pub made: u64,
     /// Records the sinks took.
     pub written: u64,
-    /// Records lost because a sink was too slow, or had failed.
+    /// Records lost because a sink was too slow, had failed, or had nobody to give them to.
     pub dropped: u64,
 }
 
@@ -62,7 +79,7 @@ pub struct Failure {
 /// A worker's way to all sinks.
 #[derive(Clone)]
 pub struct Outlet {
-    sinks: Vec<(Sender<Batch>, Arc<Tally>)>,
+    sinks: Vec<Inlet>,
     /// Whether to wait for a sink that is behind (a file is being read) or to drop and count (frames keep coming).
     wait: bool,
 }
@@ -79,54 +96,64 @@ impl Writers {
 
     /// A way to all sinks; `wait` where losing records is worse than waiting for a slow sink.
     pub fn outlet(&self, wait: bool) -> Outlet {
-        Outlet { sinks: self.sinks.iter().map(|sink| (sink.queue.clone(), sink.tally.clone())).collect(), wait }
+        Outlet { sinks: self.sinks.iter().map(|sink| sink.inlet.clone()).collect(), wait }
     }
 
     /// What became of the records so far.
     pub fn account(&self) -> Account {
-        self.sinks.iter().fold(Account::default(), |sum, sink| Account {
-            made: sum.made + sink.tally.made.load(Ordering::Relaxed),
-            written: sum.written + sink.tally.written.load(Ordering::Relaxed),
-            dropped: sum.dropped + sink.tally.dropped.load(Ordering::Relaxed),
+        self.sinks.iter().fold(Account::default(), |sum, sink| {
+            let own = sink.inlet.tally.account();
+            Account {
+                made: sum.made + own.made,
+                written: sum.written + own.written,
+                dropped: sum.dropped + own.dropped,
+            }
         })
     }
 
-    /// Sinks that have not failed.
-    pub fn working(&self) -> u64 {
-        self.sinks.iter().filter(|sink| !sink.tally.failed.load(Ordering::Acquire)).count() as u64
+    /// Sinks that have not failed and take this kind of record.
+    pub fn working(&self, kind: &str) -> u64 {
+        self.sinks.iter().filter(|sink| !sink.has_failed() && (sink.inlet.takes)(kind)).count() as u64
     }
 
     /// Whether there are sinks, and every one of them has failed.
     pub fn all_failed(&self) -> bool {
-        !self.sinks.is_empty() && self.working() == 0
+        !self.sinks.is_empty() && self.sinks.iter().all(Writer::has_failed)
     }
 
-    /// Waits until the sinks have dealt with all that was handed over so far.
+    /// The sinks that failed since the last call.
+    pub fn take_failures(&self) -> Vec<Failure> {
+        self.sinks.iter().filter_map(|sink| sink.inlet.tally.take_failure(&sink.name)).collect()
+    }
+
+    /// Waits until the sinks have dealt with all that was handed over so far; what they cannot write is given up.
     pub fn settle(&self) {
-        while {
-            let account = self.account();
-            account.made > account.written + account.dropped
-        } {
+        for Writer { inlet, .. } in &self.sinks {
+            // A thread that is gone has nothing to settle.
+            let _ = inlet.queue.send(Message::Settle);
+        }
+        while self.sinks.iter().any(|sink| !sink.thread.is_finished() && !sink.inlet.tally.account().is_settled()) {
             thread::sleep(Duration::from_millis(1));
         }
     }
 
     /// Waits until all that was handed over is written. All [`Outlet`]s must be gone.
     ///
-    /// Returns the account, and the sinks that failed.
+    /// Returns the account, and the sinks that failed since the last [`Writers::take_failures`].
     pub fn finish(self) -> (Account, Vec<Failure>) {
         let mut failures = Vec::new();
         let mut account = Account::default();
-        for Writer { name, queue, tally, thread } in self.sinks {
+        for Writer { inlet: Inlet { queue, tally, .. }, name, thread } in self.sinks {
             drop(queue);
-            match thread.join() {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => failures.push(Failure { name, error }),
-                Err(_) => failures.push(Failure { name, error: io::Error::other("its thread panicked") }),
+            let panicked = thread.join().is_err();
+            failures.extend(tally.take_failure(&name));
+            if panicked {
+                failures.push(Failure { name, error: io::Error::other("its thread panicked") });
             }
-            account.made += tally.made.load(Ordering::Relaxed);
-            account.written += tally.written.load(Ordering::Relaxed);
-            account.dropped += tally.dropped.load(Ordering::Relaxed);
+            let own = tally.account();
+            account.made += own.made;
+            account.written += own.written;
+            account.dropped += own.dropped;
         }
         (account, failures)
     }
@@ -134,12 +161,37 @@ impl Writers {
 
 impl Writer {
     fn start(name: String, sink: Box<dyn Sink>) -> io::Result<Self> {
-        let (queue, batches) = bounded(QUEUE);
-        let tally = Arc::new(Tally::default());
-        let counts = tally.clone();
-        let thread =
-            thread::Builder::new().name(format!("sink {name}")).spawn(move || write(sink, &batches, &counts))?;
-        Ok(Self { name, queue, tally, thread })
+        let (queue, messages) = bounded(QUEUE);
+        let (takes, tally) = (sink.takes(), Arc::new(Tally::default()));
+        let clerk =
+            Clerk { sink, takes, tally: tally.clone(), given: 0, handed: 0, written: 0, lost: 0, failed: false };
+        let thread = thread::Builder::new().name(format!("sink {name}")).spawn(move || clerk.work(&messages))?;
+        Ok(Self { inlet: Inlet { queue, takes, tally }, name, thread })
+    }
+
+    fn has_failed(&self) -> bool {
+        self.inlet.tally.failed.load(Ordering::Acquire)
+    }
+}
+
+impl Account {
+    fn is_settled(&self) -> bool {
+        self.made == self.written + self.dropped
+    }
+}
+
+impl Tally {
+    fn account(&self) -> Account {
+        Account {
+            made: self.made.load(Ordering::Relaxed),
+            written: self.written.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+        }
+    }
+
+    fn take_failure(&self, name: &str) -> Option<Failure> {
+        let error = self.failure.lock().ok()?.take()?;
+        Some(Failure { name: name.to_owned(), error })
     }
 }
 
@@ -149,16 +201,20 @@ impl Outlet {
         if records.is_empty() {
             return;
         }
-        let count = records.len() as u64;
         // The next batch is likely as large as this one.
         let empty = Vec::with_capacity(records.len());
         let batch = Arc::new(std::mem::replace(records, empty));
-        for (queue, tally) in &self.sinks {
+        for Inlet { queue, takes, tally } in &self.sinks {
+            let count = batch.iter().filter(|record| takes(record.kind)).count() as u64;
+            if count == 0 {
+                continue;
+            }
             tally.made.fetch_add(count, Ordering::Relaxed);
+            let message = Message::Records(batch.clone());
             let refused = if self.wait {
-                queue.send(batch.clone()).is_err()
+                queue.send(message).is_err()
             } else {
-                matches!(queue.try_send(batch.clone()), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
+                matches!(queue.try_send(message), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
             };
             if refused {
                 tally.dropped.fetch_add(count, Ordering::Relaxed);
@@ -167,28 +223,96 @@ impl Outlet {
     }
 }
 
-/// A sink's thread. After a failure it keeps taking batches, so that nobody waits for it, and counts them as lost.
-fn write(mut sink: Box<dyn Sink>, batches: &Receiver<Batch>, tally: &Tally) -> io::Result<()> {
-    let mut failure = None;
-    // Records the sink may still hold in its buffer: they count as written when it is flushed, and not before.
-    let mut buffered = 0;
-    for batch in batches {
-        if failure.is_none() {
-            failure = batch.iter().try_for_each(|record| sink.record(record)).err();
+/// Whoever works on a sink's thread: hands it records and keeps its account. After a failure it keeps taking batches,
+/// so that nobody waits for it, and counts them as lost.
+struct Clerk {
+    sink: Box<dyn Sink>,
+    takes: fn(&str) -> bool,
+    tally: Arc<Tally>,
+    /// Records that came.
+    given: u64,
+    /// Of those, the ones that the sink was given, up to the one that it failed of.
+    handed: u64,
+    /// Of those, the ones that the tally has as written.
+    written: u64,
+    /// Of those, the ones that the tally has as dropped.
+    lost: u64,
+    failed: bool,
+}
+
+impl Clerk {
+    fn work(mut self, messages: &Receiver<Message>) {
+        loop {
+            match messages.recv_timeout(TICK) {
+                Ok(Message::Records(batch)) => {
+                    self.take(&batch);
+                    if messages.is_empty() {
+                        self.ask(|sink| sink.flush());
+                    }
+                }
+                Ok(Message::Settle) => self.ask(|sink| sink.settle()),
+                Err(RecvTimeoutError::Timeout) => self.ask(|sink| sink.flush()),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
         }
-        buffered += batch.len() as u64;
-        if failure.is_none() && batches.is_empty() {
-            failure = sink.flush().err();
-            let flushed = if failure.is_none() { std::mem::take(&mut buffered) } else { 0 };
-            tally.written.fetch_add(flushed, Ordering::Relaxed);
-        }
-        if failure.is_some() {
-            tally.failed.store(true, Ordering::Release);
-            tally.dropped.fetch_add(std::mem::take(&mut buffered), Ordering::Relaxed);
+        if self.failed {
+            // It is asked to clean up all the same; the first error is the one to tell.
+            let _ = self.sink.finish();
+        } else {
+            self.ask(|sink| sink.finish());
         }
     }
-    let finished = sink.finish();
-    failure.map_or(finished, Err)
+
+    fn take(&mut self, batch: &[Record]) {
+        let takes = self.takes;
+        for record in batch.iter().filter(|record| takes(record.kind)) {
+            self.given += 1;
+            if !self.failed {
+                self.handed += 1;
+                let outcome = self.sink.record(record);
+                self.note(outcome);
+            }
+        }
+        match self.sink.backlog() {
+            Some(backlog) => self.book(backlog),
+            None if self.failed => self.book(self.unflushed()),
+            // What it may still hold in a buffer counts as written when it is flushed, and not before.
+            None => {}
+        }
+    }
+
+    /// Lets the sink act, unless it has failed.
+    fn ask(&mut self, act: fn(&mut dyn Sink) -> io::Result<()>) {
+        if !self.failed {
+            let outcome = act(&mut *self.sink);
+            self.note(outcome);
+            let flushed = if self.failed { self.unflushed() } else { Backlog::default() };
+            self.book(self.sink.backlog().unwrap_or(flushed));
+        }
+    }
+
+    fn note(&mut self, outcome: io::Result<()>) {
+        let Err(error) = outcome else { return };
+        self.failed = true;
+        if let Ok(mut failure) = self.tally.failure.lock() {
+            failure.get_or_insert(error);
+        }
+        self.tally.failed.store(true, Ordering::Release);
+    }
+
+    /// Nothing was written since the last flush.
+    fn unflushed(&self) -> Backlog {
+        Backlog { waiting: self.handed - self.written, lost: 0 }
+    }
+
+    /// Brings the tally up to date. What a failed sink still holds is lost.
+    fn book(&mut self, Backlog { waiting, lost }: Backlog) {
+        let written = self.handed.saturating_sub(waiting + lost).max(self.written);
+        let lost = if self.failed { self.given - written } else { lost.max(self.lost) };
+        self.tally.written.fetch_add(written - self.written, Ordering::Relaxed);
+        self.tally.dropped.fetch_add(lost - self.lost, Ordering::Relaxed);
+        (self.written, self.lost) = (written, lost);
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What a run writes: records to sinks, frames to capture files.
 
+mod sinks;
+
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
@@ -11,10 +13,8 @@ use anyhow::Context;
 use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
 use capture_user::limits::Reached;
-use capture_user::output::ndjson::Ndjson;
 use capture_user::output::pcapng::{self, Description, Ending, Filler, Limits, Statistics};
-use capture_user::output::text::{Style, Text};
-use capture_user::output::{Outlet, Sink, Writers};
+use capture_user::output::{Failure, Outlet, Writers, is_full};
 use capture_user::pipeline::Control;
 use capture_user::record::Record;
 use capture_user::time::Timestamp;
@@ -30,29 +30,34 @@ const BLOCKS: usize = 128;
 pub struct Outputs {
     writers: Writers,
     outlet: Outlet,
+    ended: Cell<Ended>,
+}
+
+/// How outputs of records ended that did not end well.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ended {
+    /// One was full.
+    pub full: bool,
+    /// One failed otherwise.
+    pub failed: bool,
 }
 
 impl Outputs {
-    /// Opens what the options name; lines for people go to standard output where nothing else does.
-    pub fn open(options: &cli::Output) -> anyhow::Result<Self> {
-        let sensor: Arc<str> = options.sensor.clone().unwrap_or_else(host_name).into();
-        let mut sinks: Vec<(String, Box<dyn Sink>)> = Vec::new();
-        if options.json {
-            sinks.push(("standard output".into(), Box::new(Ndjson::new(io::stdout(), sensor.clone()))));
-        } else if options.output.is_none() && options.write.is_none() {
-            let colour =
-                io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            let style = if colour { Style::COLOUR } else { Style::PLAIN };
-            sinks.push(("standard output".into(), Box::new(Text::new(io::stdout(), style))));
+    /// Opens what the options name; lines for people go to standard output where nothing else does. `live`: whether
+    /// records are of the present.
+    pub fn open(options: &cli::Output, live: bool) -> anyhow::Result<Self> {
+        let plan = sinks::Plan::new(options, live)?;
+        let mut opened = Vec::new();
+        for target in plan.targets() {
+            let name = target.destination.to_string();
+            opened.push((name.clone(), plan.open(target).with_context(|| name)?));
         }
-        if let Some(path) = &options.output {
-            let name = path.display().to_string();
-            let file = File::create(path).with_context(|| name.clone())?;
-            sinks.push((name, Box::new(Ndjson::new(file, sensor))));
+        if opened.is_empty() && options.write.is_none() {
+            opened.push(("standard output".into(), plan.for_people()?));
         }
-        let writers = Writers::start(sinks)?;
+        let writers = Writers::start(opened)?;
         let outlet = writers.outlet(true);
-        Ok(Self { writers, outlet })
+        Ok(Self { writers, outlet, ended: Cell::default() })
     }
 
     /// A way to the sinks; see [`Writers::outlet`].
@@ -78,62 +83,39 @@ impl Outputs {
         ledger.sink_drops = account.dropped;
     }
 
+    /// Says which outputs have failed since the last call. That somebody has read enough of a pipe is no failure.
+    pub fn tell_failures(&self) {
+        self.ended.set(tell_of(self.writers.take_failures(), self.ended.get()));
+    }
+
     /// Sends the final account as the last record, once all others are dealt with, so that it is final; it counts
-    /// itself. Returns whether an output was full.
-    ///
-    /// # Errors
-    /// An output that failed otherwise.
-    pub fn finish(
-        self,
-        time: Timestamp,
-        ledger: &mut Ledger,
-        limits: Reached,
-        latency: &Latency,
-    ) -> anyhow::Result<bool> {
+    /// itself.
+    pub fn finish(self, time: Timestamp, ledger: &mut Ledger, limits: Reached, latency: &Latency) -> Ended {
         self.writers.settle();
         self.account(ledger);
-        let sinks = self.writers.working();
+        let sinks = self.writers.working("stats");
         ledger.records += sinks;
         ledger.records_written += sinks;
-        self.outlet.send(&mut vec![Record::stats(time, *ledger, limits, latency.clone())]);
-        drop(self.outlet);
-        let (account, failures) = self.writers.finish();
+        self.tell(Record::stats(time, *ledger, limits, latency.clone()));
+        let Self { writers, outlet, ended } = self;
+        drop(outlet);
+        let (account, failures) = writers.finish();
         ledger.records = account.made;
         ledger.records_written = account.written;
         ledger.sink_drops = account.dropped;
-        let mut full = false;
-        for failure in failures {
-            match failure.error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                    eprintln!("padtap: {failure}; the records before that are in it");
-                    full = true;
-                    cut_unfinished_line(&failure.name);
-                }
-                _ => return Err(anyhow::Error::new(failure.error).context(failure.name)),
-            }
-        }
-        Ok(full)
+        tell_of(failures, ended.get())
     }
 }
 
-/// Cuts a file that is full behind its last whole line. What is no file (a device, a pipe) cannot be cut, and stays.
-fn cut_unfinished_line(path: &str) {
-    let Ok(mut file) = File::options().read(true).write(true).open(path) else { return };
-    let _ = file.metadata().map(|metadata| metadata.len()).and_then(|length| {
-        let mut end = length;
-        let mut piece = [0; 4096];
-        while end > 0 {
-            let start = end.saturating_sub(piece.len() as u64);
-            let piece = piece.get_mut(..(end - start) as usize).unwrap_or_default();
-            file.seek(SeekFrom::Start(start))?;
-            file.read_exact(piece)?;
-            if let Some(newline) = piece.iter().rposition(|&byte| byte == b'\n') {
-                return file.set_len(start + newline as u64 + 1);
-            }
-            end = start;
+fn tell_of(failures: Vec<Failure>, mut ended: Ended) -> Ended {
+    for failure in failures.into_iter().filter(|failure| failure.error.kind() != io::ErrorKind::BrokenPipe) {
+        eprintln!("padtap: {failure}");
+        match is_full(&failure.error) {
+            true => ended.full = true,
+            false => ended.failed = true,
         }
-        file.set_len(0)
-    });
+    }
+    ended
 }
 
 /// The capture file of a run, and the thread that writes it.
@@ -155,7 +137,7 @@ impl<'scope> FrameFile<'scope> {
     ) -> anyhow::Result<Option<Self>> {
         let Some(path) = &options.write else { return Ok(None) };
         // Records that go on are worth going on for.
-        let alone = !options.json && options.output.is_none();
+        let alone = !options.json && options.output.is_empty();
         let config = pcapng::Config {
             path: (path.as_os_str() != "-").then(|| path.clone()),
             application: Some(concat!("padtap ", env!("CARGO_PKG_VERSION")).into()),
@@ -221,10 +203,6 @@ fn statistics(ledger: &Ledger) -> Statistics {
         delivered: Some(ledger.frames_written),
         ..Statistics::default()
     }
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// A key that nobody knows: hashed names of one run compare with each other and with nothing else.

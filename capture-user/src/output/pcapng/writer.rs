@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use super::block::{Block, Packet};
 use super::encode::{self, Description, Statistics};
-use super::file::{Output, numbered};
 use super::limits::{Extent, Limits};
+use crate::output::file::{Output, numbered};
 use crate::time::Timestamp;
 
 /// What to write, where, and how much of it.

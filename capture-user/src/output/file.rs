@@ -1,8 +1,8 @@
-//! Where the bytes go: a file that gets its name when it is complete, or something that is no file.
+//! Where bytes go: a file that has its name at once, or gets it when it is complete, or something that is no file.
 
 use std::fs::{File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
@@ -12,6 +12,8 @@ use tempfile::{Builder, NamedTempFile};
 pub(super) enum Output {
     /// A regular file under a temporary name.
     Temporary(NamedTempFile),
+    /// A regular file under its own name.
+    Named(File),
     /// Standard output, a pipe, a device: what cannot be renamed or cut.
     Direct(File),
 }
@@ -24,6 +26,14 @@ impl Output {
             Ok(metadata) if !metadata.is_file() => File::options().write(true).open(path).map(Self::Direct),
             // Beside the file itself, should the path be a link to it.
             _ => Self::temporary(&resolved(path)),
+        }
+    }
+
+    /// Opens what `path` names, under that name from the start: whoever follows the file sees it grow.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        match std::fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => Self::open(path),
+            _ => File::create(path).map(Self::Named),
         }
     }
 
@@ -51,7 +61,7 @@ impl Output {
     fn file(&self) -> &File {
         match self {
             Self::Temporary(file) => file.as_file(),
-            Self::Direct(file) => file,
+            Self::Named(file) | Self::Direct(file) => file,
         }
     }
 
@@ -72,9 +82,18 @@ impl Output {
     /// Cuts a file to its first `length` bytes; what is no file cannot be helped.
     pub(super) fn cut(&self, length: u64) -> io::Result<()> {
         match self {
-            Self::Temporary(file) => file.as_file().set_len(length),
+            Self::Temporary(_) | Self::Named(_) => {
+                self.file().set_len(length)?;
+                // The next byte goes where the file ends now.
+                self.file().seek(SeekFrom::Start(length)).map(drop)
+            }
             Self::Direct(_) => Ok(()),
         }
+    }
+
+    /// Whether somebody has deleted the file: what is written to it is lost.
+    pub(super) fn is_deleted(&self) -> bool {
+        matches!(self, Self::Named(file) if file.metadata().is_ok_and(|metadata| metadata.nlink() == 0))
     }
 
     /// Gives the file its name. A file that has it already is replaced; a link to a file stays a link.
@@ -87,7 +106,7 @@ impl Output {
                     failed.error
                 })
             }
-            Self::Direct(_) => Ok(()),
+            Self::Named(_) | Self::Direct(_) => Ok(()),
         }
     }
 }
