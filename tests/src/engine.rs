@@ -1,29 +1,30 @@
 //! The whole engine over one file, in this process.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use capture_user::dissect::app::People;
 use capture_user::ledger::Ledger;
+use capture_user::output::lines::Encode;
 use capture_user::output::{Sink, Writers, ndjson::Ndjson};
 use capture_user::pipeline::{self, Config, Control};
+use capture_user::record::Record;
 use capture_user::shard;
 use capture_user::source::pcap;
 use capture_user::source::policy::ConsoleFilter;
 use capture_user::source::route::route;
 use serde_json::Value;
 
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Vec<u8>>>);
+/// Lines in memory.
+struct Memory {
+    format: Ndjson,
+    lines: Arc<Mutex<Vec<u8>>>,
+}
 
-impl Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no writer has panicked").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+impl Sink for Memory {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        self.format.encode(record, &mut self.lines.lock().expect("no reader has panicked"))
     }
 }
 
@@ -43,9 +44,9 @@ impl Run {
     pub fn of(path: &Path, workers: usize, people: People) -> Self {
         let everything = ConsoleFilter::everything();
         let source = pcap::open([path], |frame| route(frame, &everything)).expect("the capture opens");
-        let memory = Memory::default();
-        let sink: Box<dyn Sink> = Box::new(Ndjson::new(memory.clone(), "test".into()));
-        let writers = Writers::start(vec![("memory".to_owned(), sink)]).expect("a thread starts");
+        let lines = Arc::default();
+        let sink = Memory { format: Ndjson::new("test".into()), lines: Arc::clone(&lines) };
+        let writers = Writers::start(vec![("memory".to_owned(), Box::new(sink))]).expect("a thread starts");
         let shard = shard::Config { packets: true, people, ..shard::Config::default() };
         let (config, control) = (Config { workers, shard, ..Config::default() }, Control::default());
         let outcome = pipeline::run(vec![source], &config, &writers.outlet(true), &control);
@@ -53,9 +54,9 @@ impl Run {
         let (account, failures) = writers.finish();
         assert!(failures.is_empty(), "{failures:?}");
         assert_eq!((account.made, account.dropped), (account.written, 0));
-        let bytes = memory.0.lock().expect("no writer has panicked");
-        let lines = serde_json::Deserializer::from_slice(&bytes).into_iter();
-        Self { records: lines.map(|line| line.expect("a record is JSON")).collect(), ledger: control.ledger() }
+        let bytes = lines.lock().expect("no writer has panicked");
+        let records = serde_json::Deserializer::from_slice(&bytes).into_iter();
+        Self { records: records.map(|line| line.expect("a record is JSON")).collect(), ledger: control.ledger() }
     }
 
     /// The records of a kind.
