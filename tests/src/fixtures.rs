@@ -1,7 +1,10 @@
 //! The project's own captures.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use capture_user::source::{Received, Source, View, pcap};
+use capture_user::time::Timestamp;
 use serde_json::Value;
 
 /// Every capture of every case, with what is true of it.
@@ -27,4 +30,22 @@ pub fn captures() -> Vec<(PathBuf, Value)> {
 pub fn name(path: &Path) -> String {
     let parts: Vec<_> = path.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
     parts.into_iter().rev().collect::<Vec<_>>().join("/")
+}
+
+/// The frames of a capture, with their times.
+///
+/// # Panics
+/// When it cannot be read.
+pub fn frames(path: &Path) -> Vec<(Timestamp, Vec<u8>)> {
+    let mut source = pcap::open([path], |_| Some(0)).expect("the capture opens");
+    let view = source.view();
+    let (mut frames, mut tokens, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+    while source.receive(64, Duration::ZERO, &mut tokens).expect("a whole file") != Received::End {
+        for token in &tokens {
+            let frame = view.frame(token, &mut scratch);
+            frames.push((frame.time, frame.data.to_vec()));
+        }
+        source.recycle(&mut tokens);
+    }
+    frames
 }

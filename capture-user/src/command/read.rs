@@ -1,11 +1,12 @@
 //! `padtap read`: capture files through the engine.
 
+use capture_user::classify::Registry;
 use capture_user::source::pcap;
 use capture_user::source::route::route;
 
 use super::session::{self, Nobody, Plan};
 use super::signals::Signals;
-use super::{Outcome, frames};
+use super::{Outcome, Usage, frames};
 use crate::cli::Read;
 
 /// Reads the files one after the other.
@@ -14,6 +15,10 @@ use crate::cli::Read;
 /// A file that cannot be opened, or is damaged; what was read before the damage has been put out.
 pub fn run(options: &Read) -> anyhow::Result<Outcome> {
     let signals = Signals::listen()?;
+    if frames::is_auto(&options.filter) {
+        let advice = "`padtap devices FILE` lists the consoles of a file";
+        return Err(Usage(format!("--console auto learns while capturing: {advice}")).into());
+    }
     let consoles = frames::consoles(&options.filter)?;
     let wanted = frames::expression(&options.filter)?;
     let files = options.read.iter().chain(&options.files);
@@ -21,6 +26,7 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         if wanted.as_ref().is_some_and(|wanted| !wanted(frame)) { None } else { route(frame, &consoles) }
     })?;
     let Read { run, output, .. } = options;
-    let plan = Plan { run, output, workers: 1, wanted: None, interfaces: Vec::new(), signals };
+    let plan =
+        Plan { run, output, workers: 1, wanted: None, interfaces: Vec::new(), signals, devices: Registry::default() };
     session::run(vec![source], plan, &mut Nobody)
 }
