@@ -32,18 +32,31 @@ pub fn name(path: &Path) -> String {
     parts.into_iter().rev().collect::<Vec<_>>().join("/")
 }
 
-/// The frames of a capture, with their times.
+/// A frame of a capture.
+pub struct Captured {
+    /// When.
+    pub time: Timestamp,
+    /// Bytes on the wire.
+    pub length: u32,
+    /// On which of the capture's interfaces.
+    pub interface: u32,
+    /// The bytes that were captured.
+    pub data: Vec<u8>,
+}
+
+/// The frames of a capture.
 ///
 /// # Panics
 /// When it cannot be read.
-pub fn frames(path: &Path) -> Vec<(Timestamp, Vec<u8>)> {
+pub fn frames(path: &Path) -> Vec<Captured> {
     let mut source = pcap::open([path], |_| Some(0)).expect("the capture opens");
     let view = source.view();
     let (mut frames, mut tokens, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
     while source.receive(64, Duration::ZERO, &mut tokens).expect("a whole file") != Received::End {
         for token in &tokens {
             let frame = view.frame(token, &mut scratch);
-            frames.push((frame.time, frame.data.to_vec()));
+            let capture_user::source::Frame { time, length, interface, data, .. } = frame;
+            frames.push(Captured { time, length, interface, data: data.to_vec() });
         }
         source.recycle(&mut tokens);
     }

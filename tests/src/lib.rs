@@ -9,5 +9,6 @@ pub mod fixtures;
 pub mod frame;
 pub mod netns;
 pub mod padtap;
+pub mod retimed;
 pub mod talk;
 pub mod tool;

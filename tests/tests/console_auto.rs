@@ -20,7 +20,7 @@ fn datagram(host: &str) -> Vec<u8> {
 /// The console asks for an address: the first frames of the fixture.
 fn dhcp() -> Vec<Vec<u8>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/ps4-overwatch-2016/profile-a.pcap.gz");
-    fixtures::frames(&path).into_iter().take(4).map(|(_, frame)| frame).collect()
+    fixtures::frames(&path).into_iter().take(4).map(|frame| frame.data).collect()
 }
 
 /// A console that has its address already looks for its gateway.
