@@ -53,19 +53,30 @@ impl Classifier {
     /// A flow has begun with this packet.
     pub fn begin(&mut self, flow: &Flow, packet: &Packet<'_>, now: Timestamp) {
         for meeting in devices::meetings(flow, packet) {
-            if self.met.len() >= MOST_MET {
-                self.met.clear();
-            }
-            let known = self.met.entry(meeting).or_insert(Timestamp::MAX);
-            if now < *known {
-                *known = now;
-                self.ask(|devices, knowledge| devices.meet(meeting, now, knowledge));
-            }
+            self.meet(meeting, now);
         }
         if let Some((mac, shape)) = devices::opening(packet)
             && self.knowledge.devices.syn(&shape).next().is_some()
         {
             self.ask(|devices, knowledge| devices.see_opening(mac, &shape, now, knowledge));
+        }
+    }
+
+    /// A host has asked for another's MAC, or told its own.
+    pub fn hear_arp(&mut self, packet: &Packet<'_>, now: Timestamp) {
+        if let Some(meeting) = devices::meeting_by_arp(packet) {
+            self.meet(meeting, now);
+        }
+    }
+
+    fn meet(&mut self, meeting: Meeting, now: Timestamp) {
+        if self.met.len() >= MOST_MET {
+            self.met.clear();
+        }
+        let known = self.met.entry(meeting).or_insert(Timestamp::MAX);
+        if now < *known {
+            *known = now;
+            self.ask(|devices, knowledge| devices.meet(meeting, now, knowledge));
         }
     }
 
@@ -104,6 +115,11 @@ impl Classifier {
     fn ask(&self, ask: impl FnOnce(&mut Devices, &Knowledge)) {
         ask(&mut lock(&self.registry), &self.knowledge);
     }
+}
+
+/// The MACs that are known as consoles' by now.
+pub fn consoles(registry: &Registry) -> Vec<Mac> {
+    lock(registry).consoles().collect()
 }
 
 /// What became known of consoles until `until`, as records.

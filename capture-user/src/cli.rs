@@ -39,6 +39,7 @@ Examples:
   padtap capture -i eth1 --json                 records of all that the mirror port brings
   padtap capture -i eth1 --console bc:60:a7 -w ps4.pcapng
                                                 frames of consoles with that OUI, to a file
+  padtap capture -i eth1 --console auto --json  consoles, as they show themselves
   padtap read --packets session.pcapng          one line a packet
   padtap devices session.pcapng                 which consoles it shows
   padtap doctor -i eth1                         what keeps this machine from line rate

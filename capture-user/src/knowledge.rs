@@ -15,6 +15,7 @@ mod prefixes;
 pub mod refresh;
 mod signature;
 mod vocabulary;
+pub mod wireshark;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::classify::{Classifier, Registry};
 use crate::dissect::app::{Direction, People, Segment};
-use crate::dissect::{Dissector, Packet, Settings, Tcp, Transport, summary};
+use crate::dissect::{Dissector, Layer, Packet, Settings, Tcp, Transport, summary};
 use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
 use crate::knowledge::Knowledge;
 use crate::latency::{Latency, Stage, Stopwatch};
@@ -75,7 +75,7 @@ impl Shard {
                 talk: Talk {
                     around,
                     streams: Streams::default(),
-                    timeline: Timeline::default(),
+                    timeline: Timeline::new(config.knowledge.clone()),
                     classifier: Classifier::new(config.knowledge.clone(), config.devices.clone()),
                     records: Vec::new(),
                 },
@@ -163,6 +163,10 @@ impl Traffic {
             return None;
         }
         let Self { flows, talk } = self;
+        if packet.layers.last() == Some(&Layer::Arp) {
+            talk.classifier.hear_arp(packet, frame.time);
+            return None;
+        }
         let (flow, direction) = flows.observe(packet, frame, &mut |flow, reason| talk.report(flow, reason))?;
         if flow.is_new() {
             talk.begin(flow, packet, frame.time);

@@ -19,13 +19,15 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-pub use facts::{MatchFacts, PeerFacts, Phase, PhaseFacts, ProbeFacts, StallFacts, WayFacts};
+pub use facts::{MatchFacts, PeerFacts, Phase, PhaseFacts, ProbeFacts, StallFacts, VoiceFacts, WayFacts};
 pub use watch::Watch;
 
 use crate::dissect::Packet;
 use crate::dissect::app::Direction;
 use crate::flow::{Flow, Protocol};
+use crate::knowledge::Knowledge;
 use crate::record::{Record, Subject};
 use crate::time::Timestamp;
 use console::{Console, Leg, Online, SETTLE, Voice};
@@ -34,7 +36,7 @@ use gaps::Gaps;
 use run::{Run, Verdict};
 use tell::Teller;
 use ticks::{Look, Sent, Steady};
-use watch::{Interest, Owner, Sides, Slot, Slots, Stage, Voices};
+use watch::{Interest, Owner, Sides, Slot, Slots, Stage};
 
 /// Consoles kept at most; beyond it the one longest idle is forgotten.
 const MAX_CONSOLES: usize = 1_024;
@@ -56,10 +58,12 @@ pub struct Timeline {
     due: i64,
     swept: i64,
     scratch: Gaps,
+    knowledge: Arc<Knowledge>,
 }
 
-impl Default for Timeline {
-    fn default() -> Self {
+impl Timeline {
+    /// Knows whose the servers are by this knowledge.
+    pub fn new(knowledge: Arc<Knowledge>) -> Self {
         Self {
             consoles: BTreeMap::new(),
             slots: Slots::default(),
@@ -67,11 +71,10 @@ impl Default for Timeline {
             due: i64::MAX,
             swept: i64::MIN,
             scratch: Gaps::default(),
+            knowledge,
         }
     }
-}
 
-impl Timeline {
     /// A flow has begun, with its first packet.
     pub fn opened(&mut self, flow: &mut Flow, time: Timestamp) {
         let Some(sides) = Sides::of(flow) else {
@@ -81,6 +84,7 @@ impl Timeline {
         let now = nanos(time);
         let console = console(&mut self.consoles, sides.owner, now);
         console.last = now;
+        console.device = console.device.or_else(|| sides.device(flow));
         if flow.protocol() != Protocol::TCP {
             return;
         }
@@ -150,7 +154,7 @@ impl Timeline {
                     Verdict::Call => slot.stage = Stage::Early(Box::default()),
                 }
             }
-            Stage::Voices(voices) => voices.push(packet.payload, sent.time),
+            Stage::Voices(voices) => voices.push(packet.payload, &sent),
         }
     }
 
@@ -237,7 +241,7 @@ impl Timeline {
         }
         self.tell(i64::MAX, records);
         for (owner, console) in &self.consoles {
-            Teller { ip: owner.ip(), records }.rest(console);
+            Teller::new(owner.ip(), console, &self.knowledge, records).rest(console);
         }
         self.consoles.clear();
     }
@@ -264,7 +268,7 @@ impl Timeline {
         };
         let stage = match interest {
             Interest::Ticks => Stage::Early(Box::default()),
-            Interest::Voices => Stage::Voices(Voices::default()),
+            Interest::Voices => Stage::Voices(Box::default()),
             _ => return,
         };
         self.slots.insert(&mut flow.watch, sides, stage);
@@ -307,7 +311,7 @@ impl Timeline {
         }
         let console = console(&mut self.consoles, owner, start);
         console.begin(start, joined, index);
-        Teller { ip: owner.ip(), records }.before(console);
+        Teller::new(owner.ip(), console, &self.knowledge, records).before(console);
     }
 
     /// A flow carries no match any more, if it did.
@@ -370,8 +374,8 @@ impl Timeline {
                 }
                 let over = console.closed.remove(0);
                 let mut voices: Vec<Voice> = console.voices.clone();
-                voices.extend(self.slots.voices(*owner));
-                Teller { ip: owner.ip(), records }.after(console, over, &voices);
+                voices.extend(self.slots.voices(*owner).cloned());
+                Teller::new(owner.ip(), console, &self.knowledge, records).after(console, over, &voices);
             }
         }
     }

@@ -11,9 +11,9 @@ use capture_user::output::{Sink, Writers, ndjson::Ndjson};
 use capture_user::pipeline::{self, Config, Control};
 use capture_user::record::Record;
 use capture_user::shard;
-use capture_user::source::pcap;
 use capture_user::source::policy::ConsoleFilter;
 use capture_user::source::route::route;
+use capture_user::source::{Source, pcap};
 use serde_json::Value;
 
 /// Lines in memory.
@@ -44,13 +44,27 @@ impl Run {
     pub fn of(path: &Path, workers: usize, people: People) -> Self {
         let everything = ConsoleFilter::everything();
         let source = pcap::open([path], |frame| route(frame, &everything)).expect("the capture opens");
+<<<<<<< HEAD
         let lines = Arc::default();
         let sink = Memory { format: Ndjson::new("test".into()), lines: Arc::clone(&lines) };
         let writers = Writers::start(vec![("memory".to_owned(), Box::new(sink))]).expect("a thread starts");
+=======
+        Self::from_sources(vec![source], workers, people)
+    }
+
+    /// Takes in what sources bring until they end.
+    ///
+    /// # Panics
+    /// When one cannot be read to its end, or a record is lost.
+    pub fn from_sources<S: Source + Send>(sources: Vec<S>, workers: usize, people: People) -> Self {
+        let memory = Memory::default();
+        let sink: Box<dyn Sink> = Box::new(Ndjson::new(memory.clone(), "test".into()));
+        let writers = Writers::start(vec![("memory".to_owned(), sink)]).expect("a thread starts");
+>>>>>>> knowledge
         let shard = shard::Config { packets: true, people, ..shard::Config::default() };
         let (config, control) = (Config { workers, shard, ..Config::default() }, Control::default());
-        let outcome = pipeline::run(vec![source], &config, &writers.outlet(true), &control);
-        outcome.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let outcome = pipeline::run(sources, &config, &writers.outlet(true), &control);
+        outcome.unwrap_or_else(|error| panic!("{error}"));
         let (account, failures) = writers.finish();
         assert!(failures.is_empty(), "{failures:?}");
         assert_eq!((account.made, account.dropped), (account.written, 0));

@@ -1,7 +1,10 @@
 //! The project's own captures.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use capture_user::source::{Received, Source, View, pcap};
+use capture_user::time::Timestamp;
 use serde_json::Value;
 
 /// Every capture of every case, with what is true of it.
@@ -27,4 +30,35 @@ pub fn captures() -> Vec<(PathBuf, Value)> {
 pub fn name(path: &Path) -> String {
     let parts: Vec<_> = path.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
     parts.into_iter().rev().collect::<Vec<_>>().join("/")
+}
+
+/// A frame of a capture.
+pub struct Captured {
+    /// When.
+    pub time: Timestamp,
+    /// Bytes on the wire.
+    pub length: u32,
+    /// On which of the capture's interfaces.
+    pub interface: u32,
+    /// The bytes that were captured.
+    pub data: Vec<u8>,
+}
+
+/// The frames of a capture.
+///
+/// # Panics
+/// When it cannot be read.
+pub fn frames(path: &Path) -> Vec<Captured> {
+    let mut source = pcap::open([path], |_| Some(0)).expect("the capture opens");
+    let view = source.view();
+    let (mut frames, mut tokens, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+    while source.receive(64, Duration::ZERO, &mut tokens).expect("a whole file") != Received::End {
+        for token in &tokens {
+            let frame = view.frame(token, &mut scratch);
+            let capture_user::source::Frame { time, length, interface, data, .. } = frame;
+            frames.push(Captured { time, length, interface, data: data.to_vec() });
+        }
+        source.recycle(&mut tokens);
+    }
+    frames
 }

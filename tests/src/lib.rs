@@ -10,5 +10,6 @@ pub mod frame;
 pub mod netns;
 pub mod padtap;
 pub mod pypi;
+pub mod retimed;
 pub mod talk;
 pub mod tool;

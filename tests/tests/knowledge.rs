@@ -105,6 +105,26 @@ fn check_devices(capture: &Path, truth: &Value, records: &[Value]) {
     assert_eq!(said, wanted, "{}: {told:?}", capture.display());
 }
 
+/// A match names its console and whose its server is; of its voices it tells the losses that their own records tell.
+#[track_caller]
+fn check_matches(capture: &Path, truth: &Value, records: &[Value]) {
+    let losses = |stream: &Value| (stream["ssrc"].as_u64(), stream["lost"].as_u64());
+    let streams: Vec<_> = of_kind(records, "rtp").map(losses).collect();
+    for told in of_kind(records, "match") {
+        assert_eq!(told["device"], truth["devices"][0]["mac"], "{}: {told}", capture.display());
+        assert_eq!(told["server_network"], "EC2", "{}: {told}", capture.display());
+        let voices = told["voice_quality"].as_array().map_or(&[][..], Vec::as_slice);
+        assert_eq!(voices.len(), told["voice"].as_array().map_or(0, Vec::len), "{told}");
+        assert!(
+            voices.iter().all(|voice| streams.contains(&losses(voice))),
+            "{}: {told}, {streams:?}",
+            capture.display()
+        );
+    }
+    let named = |phase: &Value| phase["device"].is_string();
+    assert!(of_kind(records, "phase").all(named), "{}", capture.display());
+}
+
 #[track_caller]
 fn check_reasons(capture: &Path, records: &[Value]) {
     let conclusions = ["service", "role", "network", "family"];
@@ -126,6 +146,7 @@ fn every_fixture_says_what_its_flows_are_for_and_who_is_there() {
             let records = records(&capture, tables.path(), workers);
             check_flows(&capture, &truth, &records);
             check_devices(&capture, &truth, &records);
+            check_matches(&capture, &truth, &records);
             check_reasons(&capture, &records);
         }
     }
@@ -160,6 +181,21 @@ fn records_of_a_console_name_it() {
     let flows: Vec<_> = of_kind(&records, "flow").filter(|flow| flow["src_ip"] == "192.168.1.40").collect();
     assert!(flows.len() > 10 && flows.iter().all(|flow| flow["device"] == "bc:60:a7:00:00:40"), "{flows:?}");
     assert!(of_kind(&records, "sip").all(|message| message["device"] == "bc:60:a7:00:00:40"));
+}
+
+/// What the author of the capture of 2016 wondered about.
+#[test]
+fn the_keep_alives_are_told_for_what_they_are() {
+    for file in ["profile-a.pcap.gz", "after-login.pcap.gz", "snap96.pcap.gz"] {
+        let records = records(&workspace().join("fixtures/ps4-overwatch-2016").join(file), tables().path(), "1");
+        let voice = of_kind(&records, "flow").find(|flow| flow["app"] == "sip").expect("a flow of SIP");
+        assert_eq!(voice["role"], "voice-signalling", "{voice}");
+        let why = voice["why"].to_string();
+        assert!(why.contains("exosip-keepalive") && why.contains("nathelper-ping"), "{file}: {why}");
+    }
+    let records = records(&workspace().join("fixtures/ps4-overwatch-2016/profile-a.pcap.gz"), tables().path(), "1");
+    let media = of_kind(&records, "flow").find(|flow| flow["app"] == "rtp").expect("a flow of RTP");
+    assert!(media["why"].to_string().contains("as the signalling of a call had announced"), "{media}");
 }
 
 #[test]

@@ -51,6 +51,22 @@ pub fn meetings(flow: &Flow, packet: &Packet<'_>) -> impl Iterator<Item = Meetin
     )
 }
 
+/// Who sent a packet of ARP for IPv4 over Ethernet (RFC 826).
+pub fn meeting_by_arp(packet: &Packet<'_>) -> Option<Meeting> {
+    let ([0, 1, 8, 0, 6, 4, _, _, a, b, c, d, e, f, address @ ..], _) = packet.payload.split_first_chunk::<18>()?
+    else {
+        return None;
+    };
+    let mac = Mac([*a, *b, *c, *d, *e, *f]);
+    let address = IpAddr::from(*address);
+    (!mac.is_group() && mac != Mac::default()).then(|| Meeting {
+        mac,
+        address: Some(address).filter(|address| is_local_host(*address)),
+        routes: false,
+        speaks: true,
+    })
+}
+
 /// Whether devices are told of by such facts.
 pub fn is_telling(event: &Event) -> bool {
     matches!(event.kind, "dhcp" | "http" | "ssdp" | "ddp")

@@ -131,7 +131,10 @@ impl Case<'_> {
             service: rule.service.clone(),
             role: rule.role,
             weight: sure(rule.confidence),
-            text: format!("speaks {app}"),
+            text: match self.flow.application.label.announced {
+                true => format!("speaks {app}, as the signalling of a call had announced"),
+                false => format!("speaks {app}"),
+            },
         };
         let packets = self.flow.traffic[0].packets + self.flow.traffic[1].packets;
         if app == "stun" && packets > 100 {

@@ -78,7 +78,7 @@ pub struct Read {
 #[command(next_help_heading = "Filter")]
 pub struct Filter {
     /// A console: MAC, OUI (`bc:60:a7`, `bc:60:a7:1/28`), address or prefix. May be given often. Without any,
-    /// everything is captured.
+    /// everything is captured. `auto` captures discovery traffic, and every console from when it shows itself on.
     #[arg(long, value_name = "WHO")]
     pub console: Vec<String>,
     /// Leave out a port (`443`, `udp/53`, `tcp/9000-9010`) or a prefix, on either side. May be given often.

@@ -47,6 +47,15 @@ pub enum Knowledge {
         #[arg(value_enum)]
         table: Option<Table>,
     },
+    /// Write what is known in another program's form.
+    Export {
+        /// Write a plug-in for Wireshark, padtap.lua, into this folder: it labels packets with the same signatures.
+        #[arg(long, value_name = "DIR")]
+        wireshark: PathBuf,
+        /// Tables of one's own.
+        #[command(flatten)]
+        knowledge: Tables,
+    },
     /// Write a table of networks from what a cloud publishes, for --knowledge.
     Refresh {
         /// Amazon's ip-ranges.json, as downloaded from Amazon.

@@ -1,10 +1,13 @@
 //! `padtap capture`: an interface through the engine.
 
+mod auto;
+
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::available_parallelism;
 
 use anyhow::anyhow;
+use capture_user::classify::{self, Registry};
 use capture_user::output::pcapng::Description;
 use capture_user::source::packet::PacketSource;
 use capture_user::source::policy::ConsoleFilter;
@@ -13,6 +16,7 @@ use capture_user::source::xdp::program::Request;
 use capture_user::source::xdp::{self, Control, Copying, Granted, Sizes};
 use capture_user::source::{Error, LinkType, Tally};
 
+use self::auto::Auto;
 use super::session::{self, Plan, Warden};
 use super::signals::Signals;
 use super::{Outcome, Usage, frames, logger};
@@ -32,13 +36,16 @@ pub fn run(options: &cli::Capture) -> anyhow::Result<Outcome> {
 }
 
 fn with_xdp(options: &cli::Capture, signals: Signals) -> anyhow::Result<Outcome> {
-    let (sources, control) = xdp::open(&xdp_config(options)?)?;
+    let config = xdp_config(options)?;
+    let filter = config.filter.clone();
+    let (sources, control) = xdp::open(&config)?;
     if !options.output.quiet {
         eprintln!("padtap: {}", granted(&options.interface, control.granted()));
     }
     let cores = available_parallelism().map_or(1, |cores| cores.get());
     let plan = plan(options, cores.saturating_sub(sources.len()).max(1), signals)?;
-    session::run(sources, plan, &mut Live { control, tally: Tally::default() })
+    let auto = auto(options, &plan.devices);
+    session::run(sources, plan, &mut Live { control, tally: Tally::default(), filter, auto })
 }
 
 fn xdp_config(options: &cli::Capture) -> anyhow::Result<xdp::Config> {
@@ -73,10 +80,23 @@ fn console_filter(options: &cli::Capture) -> anyhow::Result<ConsoleFilter> {
     Ok(filter)
 }
 
-/// The filter of the command line as it is now: the configuration file may have changed.
-fn reread_filter() -> anyhow::Result<ConsoleFilter> {
+/// What learns of consoles, where that is asked for.
+fn auto(options: &cli::Capture, devices: &Registry) -> Option<Auto> {
+    let devices = devices.clone();
+    let known = Box::new(move || classify::consoles(&devices));
+    frames::is_auto(&options.filter).then(|| Auto::new(known, options.output.quiet))
+}
+
+/// The filter of the command line as it is now: the configuration file may have changed. What was learned holds.
+fn reread_filter(auto: &mut Option<Auto>) -> anyhow::Result<ConsoleFilter> {
     match Cli::from_environment()?.command {
-        Command::Capture(options) => console_filter(&options),
+        Command::Capture(options) => {
+            let mut filter = console_filter(&options)?;
+            if let Some(auto) = auto {
+                auto.add(&mut filter);
+            }
+            Ok(filter)
+        }
         _ => Err(Usage("the command line changed its command".into()).into()),
     }
 }
@@ -100,6 +120,7 @@ fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Res
         wanted: frames::expression(&options.filter)?,
         interfaces: vec![interface],
         signals,
+        devices: Registry::default(),
     })
 }
 
@@ -124,6 +145,8 @@ struct Live {
     control: Control,
     /// The counters as last read: they stay when the program cannot be asked any more.
     tally: Tally,
+    filter: ConsoleFilter,
+    auto: Option<Auto>,
 }
 
 impl Warden for Live {
@@ -136,6 +159,10 @@ impl Warden for Live {
 
     fn look(&mut self) -> anyhow::Result<()> {
         self.control.program().flush_events();
+        if let Some(auto) = self.auto.as_mut().filter(|auto| auto.has_news()) {
+            auto.add(&mut self.filter);
+            self.control.program().set_filter(&self.filter)?;
+        }
         Ok(())
     }
 
@@ -144,14 +171,17 @@ impl Warden for Live {
     }
 
     fn reload(&mut self) -> anyhow::Result<()> {
-        let filter = reread_filter()?;
-        Ok(self.control.program().set_filter(&filter)?)
+        let filter = reread_filter(&mut self.auto)?;
+        self.control.program().set_filter(&filter)?;
+        self.filter = filter;
+        Ok(())
     }
 }
 
 fn with_packet_socket(options: &cli::Capture, signals: Signals) -> anyhow::Result<Outcome> {
     let filter = Arc::new(RwLock::new(console_filter(options)?));
-    let mut warden = Exchange(filter.clone());
+    let plan = plan(options, 1, signals)?;
+    let mut warden = Exchange { filter: filter.clone(), auto: auto(options, &plan.devices) };
     let source = PacketSource::open(&options.interface, move |frame| {
         route(frame, &filter.read().unwrap_or_else(PoisonError::into_inner))
     });
@@ -159,7 +189,7 @@ fn with_packet_socket(options: &cli::Capture, signals: Signals) -> anyhow::Resul
     if !options.output.quiet {
         eprintln!("padtap: {}: packet socket", options.interface);
     }
-    session::run(vec![source], plan(options, 1, signals)?, &mut warden)
+    session::run(vec![source], plan, &mut warden)
 }
 
 /// Says what to do about a lack of privileges.
@@ -173,12 +203,22 @@ fn hint(error: Error, options: &cli::Capture) -> anyhow::Error {
 }
 
 /// Exchanges the filter of a packet socket.
-struct Exchange(Arc<RwLock<ConsoleFilter>>);
+struct Exchange {
+    filter: Arc<RwLock<ConsoleFilter>>,
+    auto: Option<Auto>,
+}
 
 impl Warden for Exchange {
+    fn look(&mut self) -> anyhow::Result<()> {
+        if let Some(auto) = self.auto.as_mut().filter(|auto| auto.has_news()) {
+            auto.add(&mut self.filter.write().unwrap_or_else(PoisonError::into_inner));
+        }
+        Ok(())
+    }
+
     fn reload(&mut self) -> anyhow::Result<()> {
-        let filter = reread_filter()?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = filter;
+        let filter = reread_filter(&mut self.auto)?;
+        *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
         Ok(())
     }
 }

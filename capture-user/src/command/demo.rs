@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use capture_user::classify::Registry;
 use capture_user::source::pcap;
 use capture_user::source::route::route;
 use capture_user::source::stretch::{Stretch, Stretched};
@@ -79,7 +80,15 @@ fn live(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::
 }
 
 fn plan(options: &cli::Demo, signals: Signals) -> Plan<'_> {
-    Plan { run: &options.run, output: &options.output, workers: 1, wanted: None, interfaces: Vec::new(), signals }
+    Plan {
+        run: &options.run,
+        output: &options.output,
+        workers: 1,
+        wanted: None,
+        interfaces: Vec::new(),
+        signals,
+        devices: Registry::default(),
+    }
 }
 
 /// The frames of the session.

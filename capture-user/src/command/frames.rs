@@ -10,6 +10,14 @@ use capture_user::source::policy::{ConsoleFilter, Snap};
 use super::Usage;
 use crate::cli;
 
+/// What is given instead of a console to have consoles found.
+const AUTO: &str = "auto";
+
+/// Whether consoles are to be found while capturing.
+pub fn is_auto(options: &cli::Filter) -> bool {
+    options.console.iter().any(|console| console == AUTO)
+}
+
 /// The consoles and exclusions.
 ///
 /// # Errors
@@ -17,7 +25,10 @@ use crate::cli;
 pub fn consoles(options: &cli::Filter) -> anyhow::Result<ConsoleFilter> {
     let mut filter = if options.console.is_empty() { ConsoleFilter::everything() } else { ConsoleFilter::new() };
     filter.set_discovery(!options.no_discovery);
-    for console in &options.console {
+    if is_auto(options) && options.no_discovery {
+        return Err(Usage("--console auto finds consoles by discovery traffic: not with --no-discovery".into()).into());
+    }
+    for console in options.console.iter().filter(|console| *console != AUTO) {
         filter.add_console(console.parse().map_err(Usage::new)?).map_err(Usage::new)?;
     }
     for exclusion in &options.exclude {

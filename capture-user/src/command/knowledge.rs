@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use capture_user::knowledge::{FILES, Knowledge, Mode, refresh};
+use capture_user::knowledge::{FILES, Knowledge, Mode, refresh, wireshark};
 
 use super::{Outcome, Usage};
 use crate::cli::{self, Table, Tables};
@@ -32,6 +32,12 @@ pub fn run(command: &cli::Knowledge) -> anyhow::Result<Outcome> {
             sizes(&mut out, &own)?;
         }
         cli::Knowledge::List { knowledge, table } => list(&mut out, &*load(knowledge)?, *table)?,
+        cli::Knowledge::Export { wireshark: folder, knowledge } => {
+            let knowledge = load(knowledge)?;
+            let path = wireshark::export(&knowledge, folder)?;
+            let (path, signatures) = (path.display(), knowledge.signatures.iter().count());
+            writeln!(out, "{path}: {signatures} signatures; try `tshark -X lua_script:{path} -Y padtap -r FILE`")?;
+        }
         cli::Knowledge::Refresh { aws, folder } => {
             let done = refresh::aws(aws, folder)?;
             let refresh::Refreshed { path, snapshot, regions, prefixes } = done;

@@ -1,11 +1,16 @@
 //! `padtap read`: capture files through the engine.
 
+use capture_user::classify::Registry;
 use capture_user::source::pcap;
 use capture_user::source::route::route;
 
 use super::session::{self, Nobody, Plan};
 use super::signals::Signals;
+<<<<<<< HEAD
 use super::{Outcome, frames, logger};
+=======
+use super::{Outcome, Usage, frames};
+>>>>>>> knowledge
 use crate::cli::Read;
 
 /// Reads the files one after the other.
@@ -15,6 +20,10 @@ use crate::cli::Read;
 pub fn run(options: &Read) -> anyhow::Result<Outcome> {
     logger::start(options.output.verbose, options.output.quiet);
     let signals = Signals::listen()?;
+    if frames::is_auto(&options.filter) {
+        let advice = "`padtap devices FILE` lists the consoles of a file";
+        return Err(Usage(format!("--console auto learns while capturing: {advice}")).into());
+    }
     let consoles = frames::consoles(&options.filter)?;
     let wanted = frames::expression(&options.filter)?;
     let files = options.read.iter().chain(&options.files);
@@ -22,6 +31,7 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         if wanted.as_ref().is_some_and(|wanted| !wanted(frame)) { None } else { route(frame, &consoles) }
     })?;
     let Read { run, output, .. } = options;
-    let plan = Plan { run, output, workers: 1, wanted: None, interfaces: Vec::new(), signals };
+    let plan =
+        Plan { run, output, workers: 1, wanted: None, interfaces: Vec::new(), signals, devices: Registry::default() };
     session::run(vec![source], plan, &mut Nobody)
 }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use capture_user::classify::Registry;
 use capture_user::dissect::Settings;
 use capture_user::dissect::app::People;
 use capture_user::latency::{Latency, Log};
@@ -41,6 +42,8 @@ pub struct Plan<'a> {
     pub interfaces: Vec<Description>,
     /// Listened to since before there were sources: whoever sees that a capture has begun may send one.
     pub signals: Signals,
+    /// The devices that become known.
+    pub devices: Registry,
 }
 
 /// The part of a run that only its kind of source knows. Called by the supervising thread alone.
@@ -153,7 +156,7 @@ fn shard_config(plan: &Plan<'_>) -> anyhow::Result<shard::Config> {
         people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
         dissect: Settings { duplicate_window: plan.run.mirror_window, ..Settings::default() },
         knowledge: knowledge::load(&plan.run.knowledge)?,
-        devices: Default::default(),
+        devices: plan.devices.clone(),
     })
 }
 

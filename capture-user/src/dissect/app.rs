@@ -57,6 +57,7 @@ pub use dtls::is_record as is_dtls;
 pub use http::Exchange as HttpFacts;
 pub use output::{Event, Expectation, Facts, HostFrom, Label, Output};
 pub use people::People;
+pub(crate) use rtp::Sequence;
 pub use ssdp::Message as SsdpFacts;
 pub use stun::is_message as is_stun;
 

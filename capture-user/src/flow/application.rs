@@ -175,6 +175,7 @@ impl Application {
         let Some(expectation) = around.expected.find(segment) else { return };
         if self.label.app.is_none() {
             self.state = State::Open(expectation.protocol, (expectation.open)());
+            self.label.announced = true;
         }
     }
 

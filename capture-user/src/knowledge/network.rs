@@ -118,6 +118,19 @@ impl Networks {
         Some((self.networks.get(*place as usize)?, length))
     }
 
+    /// The prefixes of the networks that go by an id, sorted.
+    pub fn prefixes_of(&self, id: &str) -> Vec<String> {
+        let is_its = |place: &u32| self.networks.get(*place as usize).is_some_and(|network| *network.id == *id);
+        let mut found = Vec::new();
+        for (six, prefixes) in [(false, &self.v4), (true, &self.v6)] {
+            let its = prefixes.iter().filter(|(_, _, place)| is_its(place));
+            let mut its: Vec<_> = its.map(|(bits, length, _)| (bits, length)).collect();
+            its.sort_unstable();
+            found.extend(its.into_iter().map(|(bits, length)| format!("{}/{length}", address_of(bits, six))));
+        }
+        found
+    }
+
     /// All networks.
     pub fn iter(&self) -> impl Iterator<Item = &Network> {
         self.networks.iter()

@@ -34,6 +34,11 @@ impl<T> Prefixes<T> {
         self.lengths.iter().find_map(|(length, values)| Some((values.get(&masked(bits, *length))?, *length)))
     }
 
+    /// All prefixes in no order: bits, length, value.
+    pub fn iter(&self) -> impl Iterator<Item = (u128, u8, &T)> {
+        self.lengths.iter().flat_map(|(length, values)| values.iter().map(|(bits, value)| (*bits, *length, value)))
+    }
+
     /// Number of prefixes.
     pub fn len(&self) -> usize {
         self.lengths.iter().map(|(_, values)| values.len()).sum()

@@ -48,15 +48,15 @@ pub struct Signature {
     pub id: Box<str>,
     /// A name for people.
     pub name: Box<str>,
-    transport: Transport,
+    pub(super) transport: Transport,
     #[serde(default)]
-    direction: Way,
-    ports: Option<Vec<PortRange>>,
-    length: Option<Length>,
+    pub(super) direction: Way,
+    pub(super) ports: Option<Vec<PortRange>>,
+    pub(super) length: Option<Length>,
     #[serde(default)]
     bytes: Vec<Bytes>,
     #[serde(default)]
-    text: Vec<String>,
+    pub(super) text: Vec<String>,
     #[serde(default)]
     any: Vec<Alternative>,
     /// Networks that the server's address must belong to one of.
@@ -96,7 +96,7 @@ pub enum Risk {
 /// Which way a payload goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Way {
+pub(super) enum Way {
     Up,
     Down,
     #[default]
@@ -115,7 +115,7 @@ struct Alternative {
 /// Lengths of a payload, from the first to the last.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
-struct Length(u32, u32);
+pub(super) struct Length(pub u32, pub u32);
 
 impl TryFrom<String> for Length {
     type Error = String;
@@ -132,15 +132,15 @@ impl TryFrom<String> for Length {
 /// Bytes that must stand somewhere.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Bytes {
-    at: i16,
-    hex: Hex,
+pub(super) struct Bytes {
+    pub at: i16,
+    pub hex: Hex,
 }
 
 /// Values of bytes; `None` is any.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
-struct Hex(Vec<Option<u8>>);
+pub(super) struct Hex(pub Vec<Option<u8>>);
 
 impl TryFrom<String> for Hex {
     type Error = String;
@@ -173,11 +173,11 @@ struct File {
 
 /// One way in which a signature shows: of its alternatives each is one.
 #[derive(Debug)]
-struct Pattern {
+pub(super) struct Pattern {
     signature: u16,
-    way: Way,
-    length: Length,
-    bytes: Vec<Bytes>,
+    pub way: Way,
+    pub length: Length,
+    pub bytes: Vec<Bytes>,
 }
 
 /// All protocols and signatures.
@@ -341,7 +341,7 @@ impl Signature {
     }
 
     /// The ways in which it shows, short of texts.
-    fn patterns(&self, signature: u16) -> Vec<Pattern> {
+    pub(super) fn patterns(&self, signature: u16) -> Vec<Pattern> {
         let everything = Length(0, u32::MAX);
         let pattern = |alternative: &Alternative| Pattern {
             signature,
@@ -358,6 +358,15 @@ impl Signature {
 }
 
 impl Way {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Any => "any",
+        }
+    }
+
     const fn covers(self, up: bool) -> bool {
         match self {
             Self::Up => up,

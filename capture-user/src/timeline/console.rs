@@ -8,6 +8,8 @@ use arrayvec::ArrayVec;
 use super::early::{MAX_TRIPS, median_ms};
 use super::facts::ProbeFacts;
 use super::run::Run;
+use crate::dissect::Mac;
+use crate::dissect::app::Sequence;
 use crate::record::Subject;
 
 /// Nanoseconds in a second.
@@ -35,6 +37,8 @@ const MAX_NOTES: usize = 8;
 /// One console.
 #[derive(Debug, Default)]
 pub(super) struct Console {
+    /// The MAC that it was first seen with.
+    pub device: Option<Mac>,
     /// When its first packet was seen.
     pub first: i64,
     /// Its latest packet, as far as flows that began or ended tell.
@@ -81,12 +85,14 @@ struct Probe {
 }
 
 /// A source of RTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub(super) struct Voice {
-    pub first: i64,
     pub ssrc: u32,
+    /// Whether the console is the source.
+    pub up: bool,
+    pub first: i64,
     pub last: i64,
-    pub packets: u32,
+    pub sequence: Sequence,
 }
 
 /// A connection that may carry a result.

@@ -22,6 +22,9 @@ pub struct MatchFacts {
     pub server_ip: IpAddr,
     /// Its port.
     pub server_port: u16,
+    /// Who owns its address: a conclusion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_network: Option<Arc<str>>,
     /// Everyone, where several peers took part.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerFacts>,
@@ -35,6 +38,9 @@ pub struct MatchFacts {
     pub probed: Vec<ProbeFacts>,
     /// RTP sources heard during the match.
     pub voice: Vec<u32>,
+    /// What became of their packets; the `rtp` records have more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub voice_quality: Vec<VoiceFacts>,
     /// The host that results were sent to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result_host: Option<Arc<str>>,
@@ -85,6 +91,21 @@ pub struct ProbeFacts {
     pub ip: IpAddr,
     /// Median time from probe to answer.
     pub rtt_ms: f64,
+}
+
+/// A source of voice.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct VoiceFacts {
+    /// Its number.
+    pub ssrc: u32,
+    /// `up`: the console's own; `down`: another's.
+    pub direction: &'static str,
+    /// Packets that came, each once.
+    pub packets: u64,
+    /// Packets that did not, as RFC 3550 appendix A.3 counts them.
+    pub lost: u64,
+    /// The same of all that were sent.
+    pub lost_percent: f64,
 }
 
 /// What a console was doing.

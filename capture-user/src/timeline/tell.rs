@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use super::console::{Console, Match, Online, SECOND, Voice};
-use super::facts::{MatchFacts, PeerFacts, Phase, PhaseFacts, StallFacts, WayFacts};
+use super::facts::{MatchFacts, PeerFacts, Phase, PhaseFacts, StallFacts, VoiceFacts, WayFacts};
 use super::run::Way;
+use crate::dissect::Mac;
+use crate::knowledge::Knowledge;
 use crate::record::{Record, Subject};
 use crate::time::Timestamp;
 
@@ -15,7 +17,7 @@ const SHORTEST_BETWEEN: i64 = 5 * SECOND;
 /// A search that was not seen is assumed no further back than this.
 const ASSUMED: i64 = 120 * SECOND;
 /// Packets from which on a source of RTP is one.
-const MIN_VOICE: u32 = 16;
+const MIN_VOICE: u64 = 16;
 
 fn at(nanos: i64) -> Timestamp {
     Timestamp::from_nanos(nanos)
@@ -23,17 +25,23 @@ fn at(nanos: i64) -> Timestamp {
 
 /// One console's records.
 pub(super) struct Teller<'a> {
-    pub ip: IpAddr,
-    pub records: &'a mut Vec<Record>,
+    ip: IpAddr,
+    device: Option<Mac>,
+    knowledge: &'a Knowledge,
+    records: &'a mut Vec<Record>,
 }
 
-impl Teller<'_> {
+impl<'a> Teller<'a> {
+    pub fn new(ip: IpAddr, console: &Console, knowledge: &'a Knowledge, records: &'a mut Vec<Record>) -> Self {
+        Self { ip, device: console.device, knowledge, records }
+    }
+
     fn phase(&mut self, phase: Phase, start: i64, end: i64, confidence: f64, why: Vec<String>) {
         if end - start < SHORTEST {
             return;
         }
         let facts = PhaseFacts { phase, start: at(start), end: at(end), confidence, why };
-        let subject = Subject { src_ip: Some(self.ip), ..Subject::default() };
+        let subject = Subject { device: self.device, src_ip: Some(self.ip), ..Subject::default() };
         self.records.push(Record { kind: "phase", time: at(end), subject, facts: Box::new(facts) });
     }
 
@@ -72,13 +80,13 @@ impl Teller<'_> {
 
     /// A match, now that what follows it has been waited for.
     pub fn after(&mut self, console: &mut Console, over: Match, voices: &[Voice]) {
-        let Some(facts) = facts(console, &over, voices) else { return };
+        let Some(facts) = facts(console, &over, voices, self.knowledge) else { return };
         let Some(leg) = over.legs.first() else { return };
         self.phase(Phase::InMatch, over.start, over.end, facts.confidence, facts.why.clone());
         let (end, why) = ending(console, &over);
         self.phase(Phase::Ending, over.end, end, 0.8, why);
         console.free = Some(end.max(over.end));
-        let subject = leg.subject.clone();
+        let subject = Subject { device: self.device, ..leg.subject.clone() };
         self.records.push(Record { kind: "match", time: at(over.end), subject, facts: Box::new(facts) });
     }
 
@@ -114,38 +122,56 @@ fn ending(console: &Console, over: &Match) -> (i64, Vec<String>) {
     (end, why)
 }
 
-fn facts(console: &Console, over: &Match, voices: &[Voice]) -> Option<MatchFacts> {
+fn facts(console: &Console, over: &Match, voices: &[Voice], knowledge: &Knowledge) -> Option<MatchFacts> {
     let leg = over.legs.first()?;
     let [up, down] = &leg.run.ways;
-    let mut voices: Vec<Voice> = voices
-        .iter()
-        .filter(|voice| voice.packets >= MIN_VOICE && voice.first <= over.end && voice.last >= over.start)
-        .copied()
-        .collect();
-    voices.sort_unstable();
+    let voice_quality = quality(over, voices);
     let mut voice: Vec<u32> = Vec::new();
-    for heard in &voices {
+    for heard in &voice_quality {
         if !voice.contains(&heard.ssrc) {
             voice.push(heard.ssrc);
         }
     }
-    let (confidence, why) = evidence(console, over, voice.len())?;
+    let network = knowledge.networks.find(leg.remote.ip()).map(|(network, _)| network);
+    let (confidence, mut why) = evidence(console, over, voice.len())?;
+    why.extend(network.map(|network| format!("the server's address is of {}", network.owner)));
     Some(MatchFacts {
         start: at(over.start),
         end: at(over.end),
         search_start: over.search.map(|search| at(search.start)),
         server_ip: leg.remote.ip(),
         server_port: leg.remote.port(),
+        server_network: network.map(|network| network.owner.clone()),
         peers: peers(over),
         up: way(up),
         down: way(down),
         stalls: stalls(&leg.run.ways),
         probed: over.probed.clone(),
         voice,
+        voice_quality,
         result_host: console.result(over.end).and_then(|upload| upload.host.clone()),
         confidence,
         why,
     })
+}
+
+/// How the voices heard during a match fared, in the order in which they were first heard.
+fn quality(over: &Match, voices: &[Voice]) -> Vec<VoiceFacts> {
+    let during = |voice: &&Voice| voice.first <= over.end && voice.last >= over.start;
+    let mut heard: Vec<&Voice> =
+        voices.iter().filter(during).filter(|voice| voice.sequence.received() >= MIN_VOICE).collect();
+    heard.sort_unstable_by_key(|voice| (voice.first, voice.ssrc, voice.up));
+    let facts = |voice: &&Voice| {
+        let (lost, expected) = (voice.sequence.lost(), voice.sequence.expected());
+        VoiceFacts {
+            ssrc: voice.ssrc,
+            direction: if voice.up { "up" } else { "down" },
+            packets: voice.sequence.received(),
+            lost,
+            lost_percent: (lost as f64 * 1e5 / expected.max(1) as f64).round() / 1e3,
+        }
+    };
+    heard.iter().map(facts).collect()
 }
 
 /// Everyone on the same socket of the console, where there are several.

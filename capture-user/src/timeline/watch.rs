@@ -7,8 +7,9 @@ use arrayvec::ArrayVec;
 use super::console::Voice;
 use super::early::Early;
 use super::run::Run;
-use super::ticks::Ticker;
-use crate::dissect::app::Direction;
+use super::ticks::{Sent, Ticker};
+use crate::dissect::Mac;
+use crate::dissect::app::{Direction, Sequence};
 use crate::flow::{Flow, Protocol};
 use crate::record::Subject;
 
@@ -146,6 +147,13 @@ impl Sides {
         let owner = if one == other { Owner::Pair(local.ip(), remote.ip()) } else { Owner::Host(local.ip()) };
         Some(Self { owner, local, remote, up: if out { Direction::Out } else { Direction::In } })
     }
+
+    /// The console's MAC.
+    pub fn device(&self, flow: &Flow) -> Option<Mac> {
+        let (source, destination) = flow.macs?;
+        let mac = if self.up == Direction::Out { source } else { destination };
+        Some(mac).filter(|mac| !mac.is_group() && *mac != Mac::default())
+    }
 }
 
 /// As [`capture_common::steer`] has it: it keeps the flows of such a host in one shard.
@@ -170,7 +178,7 @@ pub(super) enum Stage {
     Ticker(i64, Box<Ticker>),
     /// A match, and when it was joined.
     Run(Box<Run>, i64),
-    Voices(Voices),
+    Voices(Box<Voices>),
 }
 
 /// One watched flow.
@@ -267,11 +275,11 @@ impl Slots {
     }
 
     /// Sources heard in the flows of a console that go on.
-    pub fn voices(&self, owner: Owner) -> impl Iterator<Item = Voice> {
+    pub fn voices(&self, owner: Owner) -> impl Iterator<Item = &Voice> {
         let flows = self.slots.iter().flatten().filter(move |slot| slot.sides.owner == owner);
         flows.flat_map(|slot| match &slot.stage {
-            Stage::Voices(voices) => voices.sources.as_slice().iter().copied(),
-            _ => [].iter().copied(),
+            Stage::Voices(voices) => voices.sources.iter(),
+            _ => [].iter(),
         })
     }
 }
@@ -284,25 +292,27 @@ pub(super) struct Voices {
 
 impl Voices {
     /// Takes a packet, which may be RTP (RFC 3550, section 5.1).
-    pub fn push(&mut self, payload: &[u8], time: i64) {
-        let Some(([version, kind, _, _, _, _, _, _, a, b, c, d], _)) = payload.split_first_chunk::<12>() else {
+    pub fn push(&mut self, payload: &[u8], sent: &Sent) {
+        let Some(([version, kind, high, low, _, _, _, _, a, b, c, d], _)) = payload.split_first_chunk::<12>() else {
             return;
         };
         // RTCP shares the flow where both sides agreed (RFC 5761, section 4).
         if version >> 6 != 2 || (192..=223).contains(kind) {
             return;
         }
-        let ssrc = u32::from_be_bytes([*a, *b, *c, *d]);
-        if let Some(voice) = self.sources.iter_mut().find(|voice| voice.ssrc == ssrc) {
+        let (ssrc, number) = (u32::from_be_bytes([*a, *b, *c, *d]), u16::from_be_bytes([*high, *low]));
+        let Sent { time, up, .. } = *sent;
+        if let Some(voice) = self.sources.iter_mut().find(|voice| voice.ssrc == ssrc && voice.up == up) {
             voice.last = voice.last.max(time);
-            voice.packets = voice.packets.saturating_add(1);
+            voice.sequence.place(number);
         } else {
-            let _ = self.sources.try_push(Voice { first: time, ssrc, last: time, packets: 1 });
+            let sequence = Sequence::new(number);
+            let _ = self.sources.try_push(Voice { ssrc, up, first: time, last: time, sequence });
         }
     }
 
-    pub fn heard(&self) -> impl Iterator<Item = Voice> {
-        self.sources.iter().copied()
+    pub fn heard(self) -> impl Iterator<Item = Voice> {
+        self.sources.into_iter()
     }
 }
 
@@ -324,15 +334,16 @@ mod tests {
     #[test]
     fn sources_are_told_apart_and_control_packets_are_none() {
         let mut voices = Voices::default();
+        let sent = |time| Sent { time, up: true, bytes: 42, payload: 14 };
         let packet = |kind: u8, ssrc: u8| [0x80, kind, 0, 1, 0, 0, 0, 0, 0, 0, 0, ssrc, 9, 9];
         for (time, payload) in
             [packet(115, 7), packet(200, 8), packet(0x80 | 115, 7), packet(115, 9)].iter().enumerate()
         {
-            voices.push(payload, time as i64);
+            voices.push(payload, &sent(time as i64));
         }
-        voices.push(&[0x80, 115, 0], 5);
-        let heard: Vec<_> = voices.heard().map(|voice| (voice.ssrc, voice.packets, voice.first, voice.last)).collect();
-        assert_eq!(heard, [(7, 2, 0, 2), (9, 1, 3, 3)]);
+        voices.push(&[0x80, 115, 0], &sent(5));
+        let heard: Vec<_> = voices.heard().map(|voice| (voice.ssrc, voice.first, voice.last)).collect();
+        assert_eq!(heard, [(7, 0, 2), (9, 3, 3)]);
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Label {
     /// Where name servers gave several names for the server's address and nothing else names it: all of them, the one
     /// asked for last first.
     pub host_candidates: Vec<Arc<str>>,
+    /// Whether another flow had announced what this one speaks, as a call's description does.
+    pub announced: bool,
 }
 
 impl Label {

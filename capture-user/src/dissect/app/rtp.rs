@@ -28,6 +28,7 @@ use streams::Streams;
 
 pub(super) use header::is_rtcp_type;
 pub(super) use payload_type::assigned;
+pub(crate) use sequence::Sequence;
 
 /// RTP over UDP.
 pub static PROTOCOL: Protocol =

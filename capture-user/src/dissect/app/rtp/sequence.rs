@@ -9,7 +9,7 @@ const ORIGIN: u64 = 1 << 16;
 
 /// Where a packet stands in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// This many numbers above the highest so far: 1 where none is missing.
     Ahead(u16),
     /// Below the highest, and new.
@@ -29,7 +29,7 @@ pub(super) enum Place {
 /// prove it, and a late packet from before the first one extends what was expected, so `expected - received` is never
 /// negative.
 #[derive(Clone, Debug)]
-pub(super) struct Sequence {
+pub(crate) struct Sequence {
     /// The lowest extended number of this run.
     base: u64,
     /// The highest extended number of this run.
