@@ -44,11 +44,6 @@ impl Run {
     pub fn of(path: &Path, workers: usize, people: People) -> Self {
         let everything = ConsoleFilter::everything();
         let source = pcap::open([path], |frame| route(frame, &everything)).expect("the capture opens");
-<<<<<<< HEAD
-        let lines = Arc::default();
-        let sink = Memory { format: Ndjson::new("test".into()), lines: Arc::clone(&lines) };
-        let writers = Writers::start(vec![("memory".to_owned(), Box::new(sink))]).expect("a thread starts");
-=======
         Self::from_sources(vec![source], workers, people)
     }
 
@@ -57,10 +52,9 @@ impl Run {
     /// # Panics
     /// When one cannot be read to its end, or a record is lost.
     pub fn from_sources<S: Source + Send>(sources: Vec<S>, workers: usize, people: People) -> Self {
-        let memory = Memory::default();
-        let sink: Box<dyn Sink> = Box::new(Ndjson::new(memory.clone(), "test".into()));
-        let writers = Writers::start(vec![("memory".to_owned(), sink)]).expect("a thread starts");
->>>>>>> knowledge
+        let lines = Arc::default();
+        let sink = Memory { format: Ndjson::new("test".into()), lines: Arc::clone(&lines) };
+        let writers = Writers::start(vec![("memory".to_owned(), Box::new(sink))]).expect("a thread starts");
         let shard = shard::Config { packets: true, people, ..shard::Config::default() };
         let (config, control) = (Config { workers, shard, ..Config::default() }, Control::default());
         let outcome = pipeline::run(sources, &config, &writers.outlet(true), &control);

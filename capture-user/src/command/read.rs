@@ -6,11 +6,7 @@ use capture_user::source::route::route;
 
 use super::session::{self, Nobody, Plan};
 use super::signals::Signals;
-<<<<<<< HEAD
-use super::{Outcome, frames, logger};
-=======
-use super::{Outcome, Usage, frames};
->>>>>>> knowledge
+use super::{Outcome, Usage, frames, logger};
 use crate::cli::Read;
 
 /// Reads the files one after the other.
