@@ -50,6 +50,13 @@ impl Classifier {
         Self { knowledge, bursts: Bursts::default(), registry, met: HashMap::new() }
     }
 
+    /// Concludes from these tables from now on.
+    pub fn set_knowledge(&mut self, knowledge: Arc<Knowledge>) {
+        self.knowledge = knowledge;
+        // Whom the old tables said nothing of, the new ones may.
+        self.met.clear();
+    }
+
     /// A flow has begun with this packet.
     pub fn begin(&mut self, flow: &Flow, packet: &Packet<'_>, now: Timestamp) {
         for meeting in devices::meetings(flow, packet) {

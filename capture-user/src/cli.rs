@@ -50,7 +50,7 @@ Exit codes:
 
 Signals:
   SIGINT, SIGTERM  take what is waiting, summarise, end; a second one ends at once
-  SIGUSR1  print statistics      SIGHUP  reload filter and configuration file";
+  SIGUSR1  print statistics      SIGHUP  read filter, configuration file and tables again";
 
 /// The commands.
 #[derive(Debug, Subcommand)]

@@ -108,6 +108,8 @@ pub struct Flow {
     pub watch: Watch,
     /// What its first payloads showed.
     pub marks: Marks,
+    /// Packets that were counted in the driver and not taken (see [`shunt`](crate::shunt)); they are in `traffic`, too.
+    pub shunted: u64,
     reported: Timestamp,
     place: queue::Place,
     /// Bytes it held when it was last weighed.
@@ -145,6 +147,7 @@ impl Flow {
             application: Application::default(),
             watch: Watch::default(),
             marks: Marks::default(),
+            shunted: 0,
             reported: time,
             place: queue::Place::default(),
             weight: 0,
@@ -174,6 +177,11 @@ impl Flow {
     /// The other side.
     pub fn destination(&self) -> SocketAddr {
         self.key.endpoint(!self.swapped)
+    }
+
+    /// What makes it this flow.
+    pub fn key(&self) -> &Key {
+        &self.key
     }
 
     /// The protocol under IP.

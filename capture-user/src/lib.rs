@@ -14,6 +14,7 @@ pub mod pipeline;
 pub mod reassembly;
 pub mod record;
 pub mod shard;
+pub mod shunt;
 pub mod source;
 pub mod time;
 pub mod timeline;

@@ -18,6 +18,7 @@ use std::time::Duration;
 use crossbeam::channel::bounded;
 
 use self::work::Desk;
+use crate::knowledge::Knowledge;
 use crate::latency::Latency;
 use crate::ledger::{Ledger, Work};
 use crate::limits::Reached;
@@ -61,6 +62,9 @@ pub struct Control {
     taken: AtomicU64,
     /// The present moment of a live capture, in nanoseconds since the epoch; 0 where there is none.
     present: AtomicI64,
+    /// How often the tables were replaced, and by which last.
+    revision: AtomicU64,
+    knowledge: Mutex<Option<Arc<Knowledge>>>,
     published: Mutex<Published>,
 }
 
@@ -124,6 +128,20 @@ impl Control {
     /// The time of the latest frame.
     pub fn clock(&self) -> Option<Timestamp> {
         self.published.lock().ok()?.clock
+    }
+
+    /// Lets all shards know consoles, services and networks by other tables from now on.
+    pub fn set_knowledge(&self, knowledge: Arc<Knowledge>) {
+        if let Ok(mut latest) = self.knowledge.lock() {
+            *latest = Some(knowledge);
+            self.revision.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// The tables set since `revision`, if any.
+    fn knowledge_since(&self, revision: &mut u64) -> Option<Arc<Knowledge>> {
+        let now = self.revision.load(Ordering::Acquire);
+        if std::mem::replace(revision, now) == now { None } else { self.knowledge.lock().ok()?.clone() }
     }
 
     /// The names of addresses, as the consoles asked for them; known once all threads have ended.

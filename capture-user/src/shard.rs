@@ -6,13 +6,14 @@ use crate::classify::{Classifier, Registry};
 use crate::dissect::app::{Direction, People, Segment};
 use crate::dissect::{Dissector, Layer, Packet, Settings, Tcp, Transport, summary};
 use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
-use crate::knowledge::Knowledge;
+use crate::knowledge::{Knowledge, Role};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
 use crate::limits::Reached;
 use crate::names::Names;
 use crate::reassembly::stream::{Delivery, Streams, Take};
 use crate::record::{Record, Subject};
+use crate::shunt::{Shunted, Shunts};
 use crate::source::Frame;
 use crate::time::Timestamp;
 use crate::timeline::Timeline;
@@ -32,6 +33,8 @@ pub struct Config {
     pub knowledge: Arc<Knowledge>,
     /// The devices known: shards that are made with clones of a configuration know them together.
     pub devices: Registry,
+    /// Where to ask that downloads be counted in the driver and no longer taken; `None`: they are taken.
+    pub shunts: Option<Shunts>,
 }
 
 impl Default for Config {
@@ -44,6 +47,7 @@ impl Default for Config {
             people: People::default(),
             knowledge: Knowledge::embedded(),
             devices: Registry::default(),
+            shunts: None,
         }
     }
 }
@@ -72,6 +76,7 @@ impl Shard {
             dissector: Dissector::new(&config.dissect),
             traffic: Traffic {
                 flows: Table::new(config.flows),
+                shunted: config.shunts.clone().map(Shunted::new),
                 talk: Talk {
                     around,
                     streams: Streams::default(),
@@ -97,6 +102,15 @@ impl Shard {
         &self.traffic.talk.around.names
     }
 
+    /// From now on knows consoles, services and networks by these tables. What payloads showed so far is forgotten: it
+    /// was written down as places in the old ones.
+    pub fn set_knowledge(&mut self, knowledge: Arc<Knowledge>) {
+        for flow in self.traffic.flows.iter_mut() {
+            flow.marks.signatures.clear();
+        }
+        self.traffic.talk.classifier.set_knowledge(knowledge);
+    }
+
     /// Takes a frame through all stages, timing each.
     pub fn process(&mut self, frame: &Frame<'_>, watch: &mut Stopwatch, latency: &mut Latency) {
         let packet = self.dissector.dissect(frame);
@@ -120,7 +134,10 @@ impl Shard {
 
     /// Nothing will come after `clock`: ends every flow.
     pub fn finish(&mut self, clock: Timestamp) {
-        let Traffic { flows, talk } = &mut self.traffic;
+        let Traffic { flows, shunted, talk } = &mut self.traffic;
+        if let Some(shunted) = shunted {
+            shunted.settle(flows, clock);
+        }
         flows.finish(clock, &mut |flow, reason| talk.report(flow, reason));
         talk.timeline.finish(&mut talk.records);
         self.account();
@@ -131,7 +148,10 @@ impl Shard {
             return;
         }
         self.swept = clock;
-        let Traffic { flows, talk } = &mut self.traffic;
+        let Traffic { flows, shunted, talk } = &mut self.traffic;
+        if let Some(shunted) = shunted {
+            shunted.settle(flows, clock);
+        }
         flows.expire(&mut |flow, reason| talk.report(flow, reason));
         talk.timeline.advance(clock, &mut talk.records);
         self.account();
@@ -152,6 +172,7 @@ impl Shard {
 /// The flows, and what is said on them.
 struct Traffic {
     flows: Table,
+    shunted: Option<Shunted>,
     talk: Talk,
 }
 
@@ -162,7 +183,7 @@ impl Traffic {
         if packet.ip.is_some_and(|ip| ip.fragment.is_some()) {
             return None;
         }
-        let Self { flows, talk } = self;
+        let Self { flows, shunted, talk } = self;
         if packet.layers.last() == Some(&Layer::Arp) {
             talk.classifier.hear_arp(packet, frame.time);
             return None;
@@ -187,6 +208,12 @@ impl Traffic {
                 talk.timeline.segment(flow, direction, packet, frame.time);
             }
             _ => {}
+        }
+        if let Some(shunted) = shunted
+            && Shunted::is_due(flow)
+            && matches!(talk.classifier.classify(flow).role, Some(Role::Download | Role::Update))
+        {
+            shunted.ask(flow);
         }
         let protocol = flow.application.protocol().map(|protocol| protocol.name);
         let (change, holder) = (flow.weigh(), flow.holder());

@@ -148,7 +148,7 @@ fn a_reload_changes_whom_it_captures() {
 
             configure("nonsense");
             padtap.signal(Signal::HUP);
-            padtap.wait_to_hear("not reloaded, the old filter stays", &[]);
+            padtap.wait_to_hear("not reloaded, all stays as it was", &[]);
             both();
             wait_until("the one again", || ports(&padtap) == [Some(1025), Some(1025)]);
 
@@ -160,6 +160,36 @@ fn a_reload_changes_whom_it_captures() {
             let ledger = final_ledger(&padtap.interrupt().expect(0).records());
             assert_eq!((ledger.of_name("seen"), ledger.of_name("filtered")), (6, 3), "{backend}");
         }
+    });
+}
+
+/// The tables are read again, too: what was somebody's server is named, and a wrong table changes nothing.
+#[test]
+fn a_reload_changes_what_it_knows() {
+    let table = |service: &str| {
+        format!(
+            "[[port]]\nports = [\"3074\"]\ntransport = \"udp\"\nservice = \"{service}\"\nrole = \"game\"\n\
+             confidence = \"observed\"\nsrc = [\"mine\"]\n"
+        )
+    };
+    with_cable(Cable::default(), || {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let path = folder.path().join("ports.toml");
+        fs::write(&path, table("one")).expect("a file");
+        let options = format!("-i {NEAR} --json --packets --knowledge-only --knowledge {}", folder.path().display());
+        let mut padtap = Running::capture(&options);
+        send(1);
+        padtap.wait_for_packets(1);
+
+        fs::write(&path, "[[port]]\nports = 7\n").expect("a file");
+        padtap.signal(Signal::HUP);
+        padtap.wait_to_hear("not reloaded, all stays as it was", &[]);
+        fs::write(&path, table("other")).expect("a file");
+        padtap.signal(Signal::HUP);
+        padtap.wait_to_hear("padtap: reloaded", &[]);
+        let records = padtap.interrupt().expect(0).records();
+        let services: Vec<_> = of_kind(&records, "flow").map(|flow| flow["service"].as_str()).collect();
+        assert_eq!(services, [Some("other")]);
     });
 }
 

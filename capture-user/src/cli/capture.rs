@@ -29,6 +29,10 @@ pub struct Capture {
     /// Give frames that no filter asked for to the kernel's own stack, instead of dropping them as a mirror port wants.
     #[arg(long)]
     pub pass: bool,
+    /// Count what consoles download in the driver, once it is known as that, instead of capturing it: packets and bytes
+    /// of such flows stay exact, but their frames are in no file.
+    #[arg(long)]
+    pub shunt: bool,
     /// Keep at most this many bytes of a frame, or only its `headers`; 0 keeps all.
     #[arg(short, long, value_name = "BYTES|headers", default_value = "0")]
     pub snaplen: Snap,

@@ -1,6 +1,7 @@
 //! `padtap capture`: an interface through the engine.
 
 mod auto;
+mod shunting;
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,6 +10,7 @@ use std::thread::available_parallelism;
 use anyhow::anyhow;
 use capture_user::classify::{self, Registry};
 use capture_user::output::pcapng::Description;
+use capture_user::shunt;
 use capture_user::source::packet::PacketSource;
 use capture_user::source::policy::ConsoleFilter;
 use capture_user::source::route::route;
@@ -17,6 +19,7 @@ use capture_user::source::xdp::{self, Control, Copying, Granted, Sizes};
 use capture_user::source::{Error, LinkType, Tally};
 
 use self::auto::Auto;
+use self::shunting::Shunting;
 use super::session::{self, Plan, Warden};
 use super::signals::Signals;
 use super::{Outcome, Usage, frames, logger};
@@ -43,9 +46,14 @@ fn with_xdp(options: &cli::Capture, signals: Signals) -> anyhow::Result<Outcome>
         eprintln!("padtap: {}", granted(&options.interface, control.granted()));
     }
     let cores = available_parallelism().map_or(1, |cores| cores.get());
-    let plan = plan(options, cores.saturating_sub(sources.len()).max(1), signals)?;
+    let mut plan = plan(options, cores.saturating_sub(sources.len()).max(1), signals)?;
     let auto = auto(options, &plan.devices);
-    session::run(sources, plan, &mut Live { control, tally: Tally::default(), filter, auto })
+    let shunting = options.shunt.then(|| {
+        let (shunts, requests) = shunt::shunts();
+        plan.shunts = Some(shunts);
+        Shunting::new(requests)
+    });
+    session::run(sources, plan, &mut Live { control, tally: Tally::default(), filter, auto, shunting })
 }
 
 fn xdp_config(options: &cli::Capture) -> anyhow::Result<xdp::Config> {
@@ -121,6 +129,7 @@ fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Res
         interfaces: vec![interface],
         signals,
         devices: Registry::default(),
+        shunts: None,
     })
 }
 
@@ -147,6 +156,7 @@ struct Live {
     tally: Tally,
     filter: ConsoleFilter,
     auto: Option<Auto>,
+    shunting: Option<Shunting>,
 }
 
 impl Warden for Live {
@@ -163,11 +173,18 @@ impl Warden for Live {
             auto.add(&mut self.filter);
             self.control.program().set_filter(&self.filter)?;
         }
+        if let Some(shunting) = &mut self.shunting {
+            shunting.serve(&mut self.control.program())?;
+        }
         Ok(())
     }
 
     fn stop(&mut self) {
         self.control.stop();
+        if let Some(shunting) = &mut self.shunting {
+            // Nothing is counted any more; what cannot be read now is missing in its flows, and not in the ledger.
+            let _ = shunting.tell(&self.control.program());
+        }
     }
 
     fn reload(&mut self) -> anyhow::Result<()> {
@@ -179,6 +196,9 @@ impl Warden for Live {
 }
 
 fn with_packet_socket(options: &cli::Capture, signals: Signals) -> anyhow::Result<Outcome> {
+    if options.shunt {
+        return Err(Usage("--shunt needs the XDP program: it is not for --backend af-packet".into()).into());
+    }
     let filter = Arc::new(RwLock::new(console_filter(options)?));
     let plan = plan(options, 1, signals)?;
     let mut warden = Exchange { filter: filter.clone(), auto: auto(options, &plan.devices) };

@@ -88,6 +88,7 @@ fn plan(options: &cli::Demo, signals: Signals) -> Plan<'_> {
         interfaces: Vec::new(),
         signals,
         devices: Registry::default(),
+        shunts: None,
     }
 }
 

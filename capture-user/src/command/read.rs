@@ -27,7 +27,15 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         if wanted.as_ref().is_some_and(|wanted| !wanted(frame)) { None } else { route(frame, &consoles) }
     })?;
     let Read { run, output, .. } = options;
-    let plan =
-        Plan { run, output, workers: 1, wanted: None, interfaces: Vec::new(), signals, devices: Registry::default() };
+    let plan = Plan {
+        run,
+        output,
+        workers: 1,
+        wanted: None,
+        interfaces: Vec::new(),
+        signals,
+        devices: Registry::default(),
+        shunts: None,
+    };
     session::run(vec![source], plan, &mut Nobody)
 }

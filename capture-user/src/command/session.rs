@@ -16,6 +16,7 @@ use capture_user::ledger::Ledger;
 use capture_user::output::pcapng::{Description, Limits};
 use capture_user::pipeline::{self, Control, Wanted};
 use capture_user::record::Record;
+use capture_user::shunt::Shunts;
 use capture_user::source::{Source, Tally};
 use capture_user::{flow, shard};
 
@@ -44,6 +45,8 @@ pub struct Plan<'a> {
     pub signals: Signals,
     /// The devices that become known.
     pub devices: Registry,
+    /// Where shards ask that downloads be counted in the driver, if they are to.
+    pub shunts: Option<Shunts>,
 }
 
 /// The part of a run that only its kind of source knows. Called by the supervising thread alone.
@@ -157,6 +160,7 @@ fn shard_config(plan: &Plan<'_>) -> anyhow::Result<shard::Config> {
         dissect: Settings { duplicate_window: plan.run.mirror_window, ..Settings::default() },
         knowledge: knowledge::load(&plan.run.knowledge)?,
         devices: plan.devices.clone(),
+        shunts: plan.shunts.clone(),
     })
 }
 
@@ -172,6 +176,7 @@ struct Watch<'a> {
     stopped: bool,
     every: Option<Duration>,
     told: Instant,
+    knowledge: &'a cli::Tables,
     quiet: bool,
     progress: bool,
     shown: Instant,
@@ -179,7 +184,7 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(
-        plan: &Plan<'_>,
+        plan: &'a Plan<'_>,
         outputs: &'a Outputs,
         control: &'a Control,
         warden: &'a mut dyn Warden,
@@ -201,6 +206,7 @@ impl<'a> Watch<'a> {
             stopped: false,
             every: plan.output.stats_interval,
             told: now,
+            knowledge: &plan.run.knowledge,
             quiet: plan.output.quiet,
             progress: !plan.output.quiet && io::stderr().is_terminal() && !io::stdout().is_terminal(),
             shown: now,
@@ -240,10 +246,10 @@ impl<'a> Watch<'a> {
         self.outputs.tell_failures();
         self.log_latency(false)?;
         if signals.take_reload() {
-            match self.warden.reload() {
+            match self.reload() {
                 Ok(()) if self.quiet => {}
                 Ok(()) => eprintln!("padtap: reloaded"),
-                Err(error) => eprintln!("padtap: not reloaded, the old filter stays: {error:#}"),
+                Err(error) => eprintln!("padtap: not reloaded, all stays as it was: {error:#}"),
             }
         }
         if signals.take_statistics() {
@@ -263,6 +269,14 @@ impl<'a> Watch<'a> {
             eprint!("\r{} frames, {} lost\x1b[K", self.control.frames(), ledger.lost());
             io::stderr().flush()?;
         }
+        Ok(())
+    }
+
+    /// Reads filter and tables again. Where either is wrong now, both stay what they were.
+    fn reload(&mut self) -> anyhow::Result<()> {
+        let knowledge = knowledge::load(self.knowledge)?;
+        self.warden.reload()?;
+        self.control.set_knowledge(knowledge);
         Ok(())
     }
 

@@ -227,6 +227,16 @@ impl Table {
         }
     }
 
+    /// The flow with this key.
+    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Flow> {
+        self.flows.get_mut(self.find(self.hasher.hash_one(key), key)?)
+    }
+
+    /// Every flow, in no order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Flow> {
+        self.flows.slots.iter_mut().flatten()
+    }
+
     fn find(&self, hash: u64, key: &Key) -> Option<u32> {
         self.index.find(hash, |&index| self.flows.get(index).is_some_and(|flow| flow.key == *key)).copied()
     }

@@ -51,6 +51,8 @@ pub(super) struct Desk<'a> {
     frames: Option<Filler>,
     stall: Option<Duration>,
     devices: Registry,
+    /// Of the tables it knows by.
+    revision: u64,
 }
 
 impl<'a> Desk<'a> {
@@ -67,6 +69,7 @@ impl<'a> Desk<'a> {
             frames: config.frames.clone(),
             stall: config.stall,
             devices: config.shard.devices.clone(),
+            revision: 0,
         }
     }
 
@@ -112,6 +115,9 @@ impl<'a> Desk<'a> {
 
     fn keep_house(&mut self) {
         let due = self.published.elapsed() >= PUBLISH;
+        if due && let Some(knowledge) = self.control.knowledge_since(&mut self.revision) {
+            self.shard.set_knowledge(knowledge);
+        }
         if due && let Some(now) = self.control.present() {
             self.tell_devices(classify::news(&self.devices, now.before(HINDSIGHT)));
         }

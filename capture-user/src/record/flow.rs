@@ -29,6 +29,9 @@ pub struct FlowFacts {
     pub packets_in: u64,
     /// Bytes of IP to the source.
     pub bytes_in: u64,
+    /// Of these packets, how many the driver only counted (`--shunt`): spacing and sizes do not know them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets_shunted: Option<u64>,
     /// The protocol it spoke.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<&'static str>,
@@ -109,6 +112,7 @@ impl Record {
             bytes_out: out.bytes,
             packets_in: inward.packets,
             bytes_in: inward.bytes,
+            packets_shunted: Some(flow.shunted).filter(|packets| *packets > 0),
             app: label.app,
             host: label.host.clone(),
             host_from: label.host_from,
