@@ -164,7 +164,7 @@ fn killed_while_it_is_behind() {
         padtap.feed(10);
         first.wait_for_lines(10);
         first.signal(Signal::STOP);
-        padtap.feed(20_000);
+        padtap.feed(6000);
         padtap.settle();
         let first = fs::read(first.kill()).unwrap();
         let second = place.reader("second");
@@ -199,7 +199,7 @@ fn slow_reader_of_a_file() {
     padtap.feed(10);
     reader.wait_for_lines(10);
     reader.signal(Signal::STOP);
-    padtap.feed(20_000);
+    padtap.feed(6000);
     padtap.settle();
     reader.signal(Signal::CONT);
     let outcome = padtap.end().expect(0);
