@@ -1,6 +1,7 @@
 //! Where records go. An output knows [`Record`] and nothing else; each format is one file.
 
 pub mod destination;
+pub mod eve;
 mod file;
 pub mod lines;
 pub mod ndjson;
@@ -16,8 +17,8 @@ use crate::record::Record;
 
 /// One output, owned by its own thread.
 pub trait Sink: Send {
-    /// Which kinds of record it has a place for; the others are not offered to it, and count nowhere.
-    fn takes(&self) -> fn(kind: &str) -> bool {
+    /// Which records it has a place for; the others are not offered to it, and count nowhere.
+    fn takes(&self) -> fn(&Record) -> bool {
         |_| true
     }
 

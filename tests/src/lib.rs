@@ -3,6 +3,7 @@
 pub mod allocator;
 pub mod bench;
 pub mod capture_file;
+pub mod disk;
 pub mod engine;
 pub mod facts;
 pub mod fixtures;

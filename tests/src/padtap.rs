@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
@@ -295,6 +295,14 @@ impl Running {
         self.wait_for(counter, |records| {
             of_kind(records, "stats").any(|record| Ledger::of(record).of_name(counter) >= value)
         });
+    }
+
+    /// Its standard input, if the command has a pipe there.
+    ///
+    /// # Panics
+    /// When there is none, or it was taken before.
+    pub fn take_stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("a pipe")
     }
 
     /// Sends a signal.

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 use tests::capture_file::{self, foreign, write_pcap};
+use tests::disk::SmallDisk;
 use tests::frame::Frame;
 use tests::padtap::{Outcome, binary, finish, padtap, records, run};
 use tests::pypi::python;
@@ -188,40 +189,18 @@ fn a_full_device_is_exit_code_4() {
     assert_eq!(outcome.records().len() as u64, ledger.of_name("records_written"), "none went to the full one");
 }
 
-/// A file system of so many KiB, for as long as it lives.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn new(kib: u32) -> Option<Self> {
-        if !tests::netns::may_run_live() {
-            return None;
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let size = format!("size={kib}k");
-        output(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path()));
-        Some(Self(directory))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // The directory cannot be removed while it is mounted; there is nobody to tell.
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_leaves_readable_files() {
     let Some(disk) = SmallDisk::new(512) else { return };
     let (_directory, file) = capture(3_000);
     let all = frames(3_000);
-    let written = disk.0.path().join("out.pcapng");
+    let written = disk.path().join("out.pcapng");
     let outcome = read(&file, &format!("-w {}", written.display())).expect(4);
     let packets = capture_file::read(&written);
     assert!(!packets.is_empty() && packets.len() < all.len(), "{}", packets.len());
     assert!(packets.iter().map(|packet| &packet.data).eq(&all[..packets.len()]));
     assert!(outcome.stderr.contains("no more room") && outcome.stderr.contains(&format!("{} packets", packets.len())));
-    assert_eq!(files(disk.0.path()), std::slice::from_ref(&written), "no temporary file stays");
+    assert_eq!(files(disk.path()), std::slice::from_ref(&written), "no temporary file stays");
     fs::remove_file(&written).unwrap();
 
     // Records go on while frames cannot, and the account says so.
@@ -231,7 +210,7 @@ fn a_full_disk_leaves_readable_files() {
     assert_eq!((ledger.of_name("dissected"), ledger.of_name("frames_written")), (3_000, packets));
     fs::remove_file(&written).unwrap();
 
-    let lines = disk.0.path().join("out.ndjson");
+    let lines = disk.path().join("out.ndjson");
     let outcome = read(&file, &format!("--json --packets -o {}", lines.display())).expect(4);
     let kept = records(&fs::read(&lines).unwrap()).len() as u64;
     let ledger = outcome.ledger();

@@ -16,6 +16,7 @@ const PEERS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("python3", "python3"),
     ("setpriv", "util-linux"),
+    ("socat", "socat"),
     ("tcpdump", "tcpdump"),
     ("tcpreplay", "tcpreplay"),
     ("tshark", "tshark"),

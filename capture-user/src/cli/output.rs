@@ -21,7 +21,8 @@ pub struct Output {
     /// is gone. A file whose name looks like something else is `./NAME`.
     #[arg(short, long, value_name = "[FORMAT=]DEST")]
     pub output: Vec<Target>,
-    /// The format of --json, and of -o where it names none: `ndjson` is one JSON object a line.
+    /// The format of --json, and of -o where it names none: `ndjson` is one JSON object a line, `eve` is Suricata's
+    /// EVE (flow, dns, tls, sip, dhcp and stats alone).
     #[arg(long, value_name = "FORMAT", default_value = Format::default().name(), value_parser = formats())]
     pub format: Format,
     /// Begin another file of records after this, and keep so many: `filesize:KB`, `duration:S`, `files:N`. The names

@@ -52,12 +52,13 @@ use std::sync::Arc;
 pub use ddp::Facts as DdpFacts;
 pub use dhcp::Message as DhcpFacts;
 pub use dhcpv6::Message as Dhcpv6Facts;
-pub use dns::Exchange as DnsFacts;
+pub use dns::{Exchange as DnsFacts, Transport as DnsTransport};
 pub use dtls::is_record as is_dtls;
 pub use http::Exchange as HttpFacts;
 pub use output::{Event, Expectation, Facts, HostFrom, Label, Output};
 pub use people::People;
 pub(crate) use rtp::Sequence;
+pub use sip::Facts as SipFacts;
 pub use ssdp::Message as SsdpFacts;
 pub use stun::is_message as is_stun;
 

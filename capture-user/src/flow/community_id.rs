@@ -35,6 +35,13 @@ impl CommunityId {
     }
 }
 
+impl CommunityId {
+    /// The first 64 bits of it, for formats that name flows by numbers.
+    pub fn number(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+}
+
 impl fmt::Display for CommunityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; 28];

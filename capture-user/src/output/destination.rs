@@ -10,16 +10,19 @@ pub enum Format {
     /// One JSON object a line.
     #[default]
     Ndjson,
+    /// Suricata's EVE.
+    Eve,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 1] = [Self::Ndjson];
+    pub const ALL: [Self; 2] = [Self::Ndjson, Self::Eve];
 
     /// What it is called in options.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ndjson => "ndjson",
+            Self::Eve => "eve",
         }
     }
 }

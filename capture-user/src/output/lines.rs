@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 /// A format that has a line for each record.
 pub trait Encode: Send {
     /// As [`Sink::takes`].
-    fn takes(&self) -> fn(kind: &str) -> bool {
+    fn takes(&self) -> fn(&Record) -> bool {
         |_| true
     }
 
@@ -75,7 +75,7 @@ impl Lines {
 }
 
 impl Sink for Lines {
-    fn takes(&self) -> fn(&str) -> bool {
+    fn takes(&self) -> fn(&Record) -> bool {
         self.encoder.takes()
     }
 

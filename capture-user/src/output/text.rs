@@ -105,9 +105,9 @@ impl fmt::Display for Printable<'_> {
 }
 
 impl Encode for Text {
-    fn takes(&self) -> fn(&str) -> bool {
+    fn takes(&self) -> fn(&Record) -> bool {
         // People get the account as a table, on standard error.
-        |kind| kind != "stats"
+        |record| record.kind != "stats"
     }
 
     fn encode(&mut self, record: &Record, line: &mut Vec<u8>) -> io::Result<()> {

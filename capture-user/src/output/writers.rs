@@ -40,7 +40,7 @@ struct Writer {
 #[derive(Clone)]
 struct Inlet {
     queue: Sender<Message>,
-    takes: fn(&str) -> bool,
+    takes: fn(&Record) -> bool,
     tally: Arc<Tally>,
 }
 
@@ -58,7 +58,7 @@ struct Tally {
 /// What became of the records, over all sinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Records made: each once per sink that takes its kind.
+    /// Records made: each once per sink that takes it.
     pub made: u64,
     /// Records the sinks took.
     pub written: u64,
@@ -111,9 +111,9 @@ impl Writers {
         })
     }
 
-    /// Sinks that have not failed and take this kind of record.
-    pub fn working(&self, kind: &str) -> u64 {
-        self.sinks.iter().filter(|sink| !sink.has_failed() && (sink.inlet.takes)(kind)).count() as u64
+    /// Sinks that have not failed and take this record.
+    pub fn working(&self, record: &Record) -> u64 {
+        self.sinks.iter().filter(|sink| !sink.has_failed() && (sink.inlet.takes)(record)).count() as u64
     }
 
     /// Whether there are sinks, and every one of them has failed.
@@ -205,7 +205,7 @@ impl Outlet {
         let empty = Vec::with_capacity(records.len());
         let batch = Arc::new(std::mem::replace(records, empty));
         for Inlet { queue, takes, tally } in &self.sinks {
-            let count = batch.iter().filter(|record| takes(record.kind)).count() as u64;
+            let count = batch.iter().filter(|record| takes(record)).count() as u64;
             if count == 0 {
                 continue;
             }
@@ -227,7 +227,7 @@ impl Outlet {
 /// so that nobody waits for it, and counts them as lost.
 struct Clerk {
     sink: Box<dyn Sink>,
-    takes: fn(&str) -> bool,
+    takes: fn(&Record) -> bool,
     tally: Arc<Tally>,
     /// Records that came.
     given: u64,
@@ -265,7 +265,7 @@ impl Clerk {
 
     fn take(&mut self, batch: &[Record]) {
         let takes = self.takes;
-        for record in batch.iter().filter(|record| takes(record.kind)) {
+        for record in batch.iter().filter(|record| takes(record)) {
             self.given += 1;
             if !self.failed {
                 self.handed += 1;

@@ -93,10 +93,11 @@ impl Outputs {
     pub fn finish(self, time: Timestamp, ledger: &mut Ledger, limits: Reached, latency: &Latency) -> Ended {
         self.writers.settle();
         self.account(ledger);
-        let sinks = self.writers.working("stats");
+        let account = |ledger: &Ledger| Record::stats(time, *ledger, limits, latency.clone());
+        let sinks = self.writers.working(&account(ledger));
         ledger.records += sinks;
         ledger.records_written += sinks;
-        self.tell(Record::stats(time, *ledger, limits, latency.clone()));
+        self.tell(account(ledger));
         let Self { writers, outlet, ended } = self;
         drop(outlet);
         let (account, failures) = writers.finish();

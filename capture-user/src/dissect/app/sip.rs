@@ -17,7 +17,7 @@ use super::unfinished::Unfinished;
 use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
 use crate::time::Timestamp;
 use announce::Announcer;
-use facts::Facts;
+pub use facts::Facts;
 use keepalive::{KeepAlive, Tally};
 use message::{Head, Parsed, Start};
 use uri::{Uri, clip};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use capture_user::output::Sink;
 use capture_user::output::destination::{Destination, Format, Target};
+use capture_user::output::eve::Eve;
 use capture_user::output::lines::{Encode, Files, FilesConfig, Lines, Medium, OnFull, Socket, SocketConfig};
 use capture_user::output::ndjson::Ndjson;
 use capture_user::output::pcapng::Limits;
@@ -53,6 +54,7 @@ impl Plan {
     pub fn open(&self, Target { format, destination }: &Target) -> io::Result<Box<dyn Sink>> {
         let encoder: Box<dyn Encode> = match format.unwrap_or(self.format) {
             Format::Ndjson => Box::new(Ndjson::new(self.sensor.clone())),
+            Format::Eve => Box::new(Eve::new(self.sensor.clone())),
         };
         let (live, on_full) = (self.live, self.on_full);
         let medium: Box<dyn Medium> = match destination {

@@ -10,19 +10,23 @@ use crate::dissect::app::sdp::Description;
 /// Members of a list field that records show.
 const MAX_LISTED: usize = 8;
 
+/// What a `sip` record tells.
 #[derive(Debug, Serialize)]
-pub(super) struct Facts {
+pub struct Facts {
     /// Which way of the flow it went: `out` from the side that sent the flow's first packet, or `in`.
     direction: &'static str,
+    /// The method of a request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
+    pub method: Option<String>,
     /// To whom a request goes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_uri: Option<String>,
+    pub request_uri: Option<String>,
+    /// The code of a response.
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
+    pub status: Option<u16>,
+    /// Its reason, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call_id: Option<String>,
     /// Number and method: `1 INVITE`.
@@ -57,7 +61,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub fn new(head: &Head<'_>, direction: &'static str, sdp: Option<Description>, people: &People) -> Self {
+    pub(super) fn new(head: &Head<'_>, direction: &'static str, sdp: Option<Description>, people: &People) -> Self {
         let (method, uri, status, reason) = match head.start {
             Start::Request { method, uri } => (Some(clip(method)), Uri::parse(uri), None, None),
             Start::Response { status, reason } => (None, None, Some(status), Some(clip(reason))),
