@@ -75,6 +75,8 @@ pub enum Command {
     /// Look after the tables that devices, services and networks are known by.
     #[command(subcommand)]
     Knowledge(Knowledge),
+    /// Print the JSON Schema of records: every kind, its fields, what they mean and their units.
+    Schema,
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.

@@ -13,7 +13,7 @@ mod session;
 mod signals;
 mod summary;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use capture_user::output::{is_full, pcapng};
@@ -71,6 +71,11 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Demo(options) => demo::run(&options),
         Command::Devices(options) => devices::run(&options),
         Command::Knowledge(options) => knowledge::run(&options),
+        Command::Schema => {
+            let schema = serde_json::to_string_pretty(&capture_user::record::schema::records())?;
+            writeln!(io::stdout(), "{schema}")?;
+            Ok(Outcome::default())
+        }
         Command::Completions { shell } => {
             Cli::print_completions(shell)?;
             Ok(Outcome::default())

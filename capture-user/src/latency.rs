@@ -1,5 +1,6 @@
 //! How long each stage takes, packet by packet.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -66,7 +68,7 @@ impl Default for Latency {
 }
 
 /// One stage's figures, in nanoseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Percentiles {
     /// Packets measured.
     pub count: u64,
@@ -123,6 +125,17 @@ impl Serialize for Latency {
             map.serialize_entry(stage.name(), &figures)?;
         }
         map.end()
+    }
+}
+
+impl JsonSchema for Latency {
+    fn schema_name() -> Cow<'static, str> {
+        "Latency".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let stages = Stage::ALL.map(|stage| (stage.name().to_owned(), Percentiles::json_schema(generator).to_value()));
+        json_schema!({ "type": "object", "properties": serde_json::Map::from_iter(stages) })
     }
 }
 

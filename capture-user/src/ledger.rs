@@ -1,5 +1,6 @@
 //! Where every frame went.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::limits::Reached;
@@ -7,7 +8,7 @@ use crate::source::Tally;
 
 /// The whole account, in frames (and, at the end, records). Once nothing is in flight it balances to the frame:
 /// see [`Ledger::imbalance`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Ledger {
     /// Where frames went until they were delivered.
     #[serde(flatten)]

@@ -2,11 +2,12 @@
 
 use std::ops::{Add, AddAssign, Sub};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Counts of what bounded memory cost, over all shards: all zero in ordinary traffic.
 /// `docs/memory.md` says which limit each belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reached {
     /// Flows that ended early because there were too many.
     pub flows_evicted: u64,

@@ -1,13 +1,15 @@
 //! What comes out: one record is one thing that was true of the traffic.
 //!
-//! Every record has the same frame (kind, time, flow) and the facts of its kind, which are any serialisable type: so a
-//! new kind of record needs nothing here.
+//! Every record has the same frame (kind, time, flow) and the facts of its kind, which are any type that serialises and
+//! describes itself: so a new kind of record needs nothing here.
 
 mod flow;
 mod packet;
+pub mod schema;
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use flow::{FlowFacts, TcpFlagLetters, Way};
@@ -36,7 +38,7 @@ pub struct Record {
 }
 
 /// Whose traffic a record is about; what does not apply is absent.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct Subject {
     /// The console's MAC.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +48,7 @@ pub struct Subject {
     pub community_id: Option<CommunityId>,
     /// The protocol under IP, by name (by number where it has none).
     #[serde(rename = "proto", skip_serializing_if = "Option::is_none", serialize_with = "protocol_name")]
+    #[schemars(with = "Option<String>")]
     pub protocol: Option<Protocol>,
     /// Who sent first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,7 +115,7 @@ impl Subject {
 }
 
 /// The account so far: what a `stats` record tells.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct StatsFacts {
     /// Where every frame went.
     pub ledger: Ledger,

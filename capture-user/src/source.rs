@@ -16,6 +16,7 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use crate::time::Timestamp;
+use schemars::JsonSchema;
 
 /// One frame as a source delivers it.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +130,7 @@ pub trait View: Clone + Send {
 /// Where frames went before they were delivered: the source's part of the ledger, in frames.
 /// `seen = passed + filtered + shunted + redirected + redirect_errors` and
 /// `redirected = delivered + rx_dropped + rx_ring_full`, once nothing is in flight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, JsonSchema)]
 pub struct Tally {
     /// Frames the interface (or the file) brought.
     pub seen: u64,

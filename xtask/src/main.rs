@@ -7,6 +7,7 @@ mod fuzz;
 mod licences;
 mod pypi;
 mod rates;
+mod schema;
 mod test;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     Licences,
     /// Measure what live capture can do here: dissecting beside only taking frames. Needs root.
     Rates(rates::Args),
+    /// Write the JSON Schema of records, or check that the committed one is what the types say.
+    Schema(schema::Args),
     /// Run all tests, after installing from Debian the peers that they are compared with.
     Test,
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Licences => licences::check(),
         Command::Rates(args) => rates::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Test => test::run(),
     };
     match result {

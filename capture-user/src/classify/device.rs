@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::either;
@@ -22,7 +23,7 @@ const LIKELY: f64 = 0.4;
 const MOST_CLUES: usize = 16;
 
 /// What a `device` record tells.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct DeviceFacts {
     /// Its MAC.
     pub mac: Mac,

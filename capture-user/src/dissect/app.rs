@@ -19,6 +19,7 @@ mod enet;
 mod epic;
 mod exchange;
 mod http;
+mod kind;
 mod memory;
 mod natcheck;
 mod nbns;
@@ -55,6 +56,7 @@ pub use dhcpv6::Message as Dhcpv6Facts;
 pub use dns::{Exchange as DnsFacts, Transport as DnsTransport};
 pub use dtls::is_record as is_dtls;
 pub use http::Exchange as HttpFacts;
+pub use kind::RecordKind;
 pub use output::{Event, Expectation, Facts, HostFrom, Label, Output};
 pub use people::People;
 pub(crate) use rtp::Sequence;
@@ -113,6 +115,8 @@ pub struct Protocol {
     pub probe: fn(&Segment<'_>) -> Probe,
     /// State for a flow that begins to speak it.
     pub open: fn() -> Box<dyn Conversation>,
+    /// The kinds of records that its conversations make, and of what facts.
+    pub kinds: &'static [RecordKind],
     /// Appends one line about one payload, as a packet list shows it; appends nothing to what it cannot read.
     pub summary: fn(&[u8], &mut String),
 }

@@ -1,10 +1,12 @@
 //! Community ID, version 1 (<https://github.com/corelight/community-id-spec>): one name for a flow in every tool.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use sha1::{Digest, Sha1};
 
@@ -54,5 +56,15 @@ impl fmt::Display for CommunityId {
 impl Serialize for CommunityId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for CommunityId {
+    fn schema_name() -> Cow<'static, str> {
+        "CommunityId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^1:[A-Za-z0-9+/]{27}=$" })
     }
 }

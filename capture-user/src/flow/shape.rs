@@ -1,5 +1,6 @@
 //! How the packets of one direction are spaced and how large they are.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Distribution of gaps and payload sizes of one direction of a flow.
@@ -12,7 +13,7 @@ pub struct Shape {
 }
 
 /// The bounds of a distribution as records show them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Summary {
     /// Median.
     pub p50: f64,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Record, Subject};
@@ -13,7 +14,7 @@ use crate::knowledge::Role;
 use crate::time::Timestamp;
 
 /// What a `flow` record tells.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct FlowFacts {
     /// First packet.
     pub start: Timestamp,
@@ -77,7 +78,7 @@ pub struct FlowFacts {
 }
 
 /// TCP control bits by their letters (FIN `F`, SYN `S`, RST `R`, PSH `P`, ACK `A`, URG `U`, ECE `E`, CWR `C`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TcpFlagLetters {
     /// The source's.
     pub out: String,
@@ -87,7 +88,7 @@ pub struct TcpFlagLetters {
 }
 
 /// One direction of a flow.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Way {
     /// Packets per second over the flow's length.
     pub pps: f64,

@@ -1,5 +1,6 @@
 //! The `packet` record.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Record, Subject};
@@ -7,7 +8,7 @@ use crate::dissect::{Packet, Stopped};
 use crate::source::Frame;
 
 /// What a `packet` record tells.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PacketFacts {
     /// Position in the source, from 1.
     pub number: u64,
@@ -28,7 +29,7 @@ pub struct PacketFacts {
 }
 
 /// Where and why a walk ended early.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StoppedFacts {
     /// The layer that could not be read.
     pub layer: &'static str,

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::flow::Summary;
 use crate::time::Timestamp;
 
 /// What a `match` record tells.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct MatchFacts {
     /// First packet of the sustained tick traffic.
     pub start: Timestamp,
@@ -51,7 +52,7 @@ pub struct MatchFacts {
 }
 
 /// A peer of a match.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PeerFacts {
     /// Its address.
     pub ip: IpAddr,
@@ -60,7 +61,7 @@ pub struct PeerFacts {
 }
 
 /// One direction of a match.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct WayFacts {
     /// Steady rate of ticks; absent where nothing recurs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +75,7 @@ pub struct WayFacts {
 }
 
 /// A silence.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct StallFacts {
     /// Last packet before it.
     pub start: Timestamp,
@@ -85,7 +86,7 @@ pub struct StallFacts {
 }
 
 /// A host that was probed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ProbeFacts {
     /// Its address.
     pub ip: IpAddr,
@@ -109,7 +110,7 @@ pub struct VoiceFacts {
 }
 
 /// What a console was doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// The game is up; nobody is looked for.
@@ -125,7 +126,7 @@ pub enum Phase {
 }
 
 /// What a `phase` record tells.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PhaseFacts {
     /// Which.
     pub phase: Phase,

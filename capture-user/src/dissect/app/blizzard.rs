@@ -4,8 +4,15 @@ use super::bytes::has;
 use super::{Conversation, Output, Over, Probe, Protocol, Segment, Step};
 
 /// The protocol.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "blizzard", over: Over::Tcp, ports: &[3724, 1119], probe, open: || Box::new(Blizzard), summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "blizzard",
+    over: Over::Tcp,
+    ports: &[3724, 1119],
+    probe,
+    open: || Box::new(Blizzard),
+    kinds: &[],
+    summary,
+};
 
 /// One service's opening.
 struct Opening {

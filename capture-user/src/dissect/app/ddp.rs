@@ -3,13 +3,21 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Conversation, Output, Over, People, Probe, Protocol, Segment, Step};
+use super::{Conversation, Output, Over, People, Probe, Protocol, RecordKind, Segment, Step};
 
 /// The protocol.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "ddp", over: Over::Udp, ports: &[9302, 987], probe, open: || Box::new(Ddp::default()), summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "ddp",
+    over: Over::Udp,
+    ports: &[9302, 987],
+    probe,
+    open: || Box::new(Ddp::default()),
+    kinds: &[RecordKind::of::<Facts>("ddp")],
+    summary,
+};
 
 /// Bytes of a value that are kept.
 const MAX_VALUE: usize = 128;
@@ -28,10 +36,12 @@ fn is_console(bytes: &[u8]) -> bool {
 }
 
 /// What a datagram is, by its first line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Message {
+    /// Who looks for consoles.
     Search,
+    /// Who wakes one.
     Wakeup,
     /// A reply of a console that is on.
     On,
@@ -68,9 +78,11 @@ fn value(bytes: &[u8], wanted: &str) -> Option<String> {
 }
 
 /// What a datagram says. The credential of a wake request is a secret and is not among it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Facts {
+    /// What it is.
     message: Message,
+    /// `device-discovery-protocol-version`.
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol_version: Option<String>,
     /// The kind of console that answers: `PS4`, `PS5`.
@@ -82,12 +94,16 @@ pub struct Facts {
     /// The name its owner gave the console.
     #[serde(skip_serializing_if = "Option::is_none")]
     host_name: Option<String>,
+    /// The port for requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     host_request_port: Option<u16>,
+    /// The console's system software.
     #[serde(skip_serializing_if = "Option::is_none")]
     system_version: Option<String>,
+    /// What runs on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     running_app_name: Option<String>,
+    /// The same by Sony's identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     running_app_titleid: Option<String>,
 }

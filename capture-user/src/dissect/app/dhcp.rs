@@ -6,10 +6,11 @@
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::wire::{Reader, hex, some_text};
-use super::{Conversation, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::dissect::Mac;
 
 /// The dynamic host configuration protocol.
@@ -19,6 +20,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[67, 68],
     probe,
     open: || Box::new(Dhcp { sure: false }),
+    kinds: &[RecordKind::of::<Message>("dhcp")],
     summary,
 };
 
@@ -106,7 +108,7 @@ impl<'a> Iterator for Options<'a> {
 }
 
 /// What a `dhcp` record says of version 4.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Message {
     /// 4.
     pub version: u8,

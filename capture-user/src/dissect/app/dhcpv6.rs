@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::dhcp::labels;
 use super::wire::{Reader, hex, some_text};
-use super::{Conversation, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::dissect::Mac;
 
 /// The dynamic host configuration protocol for IPv6.
@@ -17,6 +18,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[546, 547],
     probe,
     open: || Box::new(Dhcpv6 { sure: false }),
+    kinds: &[RecordKind::of::<Message>("dhcp")],
     summary,
 };
 
@@ -119,7 +121,7 @@ fn find(options: &[u8], code: u16) -> Option<&[u8]> {
 }
 
 /// What a `dhcp` record says of version 6.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Message {
     /// 6.
     pub version: u8,

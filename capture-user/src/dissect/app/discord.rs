@@ -3,10 +3,11 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bytes::{at, has, milliseconds, u16_at, u32_at};
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
 /// The protocol.
@@ -16,6 +17,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[50_004],
     probe,
     open: || Box::new(Discord::default()),
+    kinds: &[RecordKind::of::<Facts>("discord")],
     summary,
 };
 
@@ -54,20 +56,27 @@ fn mapped(bytes: &[u8]) -> Option<(IpAddr, u16)> {
     Some((address, u16_at(bytes, 72)?))
 }
 
-#[derive(Debug, Serialize)]
+/// A client's first exchange of a kind with a voice server.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Facts {
+    /// IP discovery: a client asks how the server sees it.
     Discovery {
         /// The source of the client's RTP.
         ssrc: u32,
+        /// The address that the server saw.
         #[serde(skip_serializing_if = "Option::is_none")]
         mapped_ip: Option<IpAddr>,
+        /// The port that the server saw.
         #[serde(skip_serializing_if = "Option::is_none")]
         mapped_port: Option<u16>,
+        /// From the request to the answer, in milliseconds.
         #[serde(skip_serializing_if = "Option::is_none")]
         rtt_ms: Option<f64>,
     },
+    /// The first ping that was answered.
     Ping {
+        /// From the ping to its answer, in milliseconds.
         rtt_ms: f64,
     },
 }

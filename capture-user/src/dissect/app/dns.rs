@@ -23,7 +23,7 @@ pub(super) use self::message::{Entries, Entry, Fingerprint, Header, Record, Sect
 pub use self::message::{Malformed, Type};
 use self::name::Name;
 use super::exchange::{Asked, Exchanges};
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Resolved, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Resolved, Segment, Step};
 use crate::time::Timestamp;
 
 const PORT: u16 = 53;
@@ -37,6 +37,7 @@ pub static DNS: Protocol = Protocol {
     ports: &[PORT],
     probe: probe_dns,
     open: || Dns::open(Transport::Dns),
+    kinds: &[RecordKind::of::<Exchange>("dns")],
     summary: summarise,
 };
 
@@ -47,6 +48,7 @@ pub static DNS_TCP: Protocol = Protocol {
     ports: &[PORT],
     probe: probe_tcp,
     open: || Dns::open(Transport::Dns),
+    kinds: &[RecordKind::of::<Exchange>("dns")],
     summary: |bytes, line| summarise(bytes.get(2..).unwrap_or_default(), line),
 };
 
@@ -57,6 +59,7 @@ pub static MDNS: Protocol = Protocol {
     ports: &[MDNS_PORT],
     probe: |segment| probe_on(MDNS_PORT, segment),
     open: || Dns::open(Transport::Mdns),
+    kinds: &[RecordKind::of::<Exchange>("dns")],
     summary: summarise,
 };
 
@@ -67,6 +70,7 @@ pub static LLMNR: Protocol = Protocol {
     ports: &[LLMNR_PORT],
     probe: |segment| probe_on(LLMNR_PORT, segment),
     open: || Dns::open(Transport::Llmnr),
+    kinds: &[RecordKind::of::<Exchange>("dns")],
     summary: summarise,
 };
 

@@ -23,6 +23,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[4433, 5684, 5061, 853, 5349],
     probe,
     open: || Box::new(Dtls::new()),
+    kinds: super::tls::PROTOCOL.kinds,
     summary,
 };
 

@@ -3,10 +3,11 @@
 //! Their bytes prove little, so a flow is one of probes once a reply has answered a request as its game does; then the
 //! first round trip is told. Battle.net's are of 2015; Demonware's are those of Call of Duty.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bytes::milliseconds;
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
 /// Battle.net's probes of its regions, on UDP 1119.
@@ -16,6 +17,7 @@ pub static BATTLENET: Protocol = Protocol {
     ports: &[1119],
     probe: |segment| probe(&Rules::BATTLENET, segment),
     open: || Box::new(Echo::new(&Rules::BATTLENET)),
+    kinds: &[RecordKind::of::<Facts>("battlenet_probe")],
     summary: |bytes, line| summary(&Rules::BATTLENET, bytes, line),
 };
 
@@ -26,6 +28,7 @@ pub static DEMONWARE: Protocol = Protocol {
     ports: &[3074],
     probe: |segment| probe(&Rules::DEMONWARE, segment),
     open: || Box::new(Echo::new(&Rules::DEMONWARE)),
+    kinds: &[RecordKind::of::<Facts>("demonware")],
     summary: |bytes, line| summary(&Rules::DEMONWARE, bytes, line),
 };
 
@@ -81,7 +84,8 @@ fn probe(rules: &Rules, segment: &Segment<'_>) -> Probe {
     if segment.on_port(rules.protocol.ports) && (rules.is_request)(segment.bytes) { Probe::Maybe } else { Probe::No }
 }
 
-#[derive(Debug, Serialize)]
+/// The first probe of a flow that was answered.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Facts {
     /// From the first request that was answered to its reply, where this sensor stands.
     rtt_ms: f64,

@@ -1,13 +1,21 @@
 //! ENet: the connect command, which opens a connection of the games built on that library. Later packets have no mark.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bytes::{at, has, u32_at};
-use super::{Conversation, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 
 /// The protocol.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "enet", over: Over::Udp, ports: &[], probe, open: || Box::new(Enet), summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "enet",
+    over: Over::Udp,
+    ports: &[],
+    probe,
+    open: || Box::new(Enet),
+    kinds: &[RecordKind::of::<Connect>("enet")],
+    summary,
+};
 
 /// The connect command, with the acknowledge flag, on no channel, as the first reliable one.
 const CONNECT: &[u8] = &[0x82, 0xff, 0x00, 0x01];
@@ -17,10 +25,11 @@ fn probe(segment: &Segment<'_>) -> Probe {
 }
 
 /// What a client asks for.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 struct Connect {
     /// The greatest packet it takes, in bytes.
     mtu: u32,
+    /// Channels it wants.
     channels: u32,
     /// Whether packets carry a checksum.
     checksum: bool,

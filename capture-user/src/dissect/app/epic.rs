@@ -11,6 +11,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[15_011, 9_011],
     probe,
     open: || Box::new(Epic::default()),
+    kinds: &[],
     summary,
 };
 

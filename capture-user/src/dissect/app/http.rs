@@ -11,21 +11,30 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::body::Body;
 pub(super) use self::head::{Found, Head, Start};
 use super::exchange::milliseconds;
 use super::memory::texts;
+use super::portmap::Mapping;
 use super::portmap::soap::{self, Soap};
 use super::unfinished::Unfinished;
 use super::wire::{some_text, text};
-use super::{Conversation, Direction, HostFrom, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, HostFrom, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
 /// The hypertext transfer protocol, version 1.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "http", over: Over::Tcp, ports: &[80, 8080], probe, open: || Box::<Http>::default(), summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "http",
+    over: Over::Tcp,
+    ports: &[80, 8080],
+    probe,
+    open: || Box::<Http>::default(),
+    kinds: &[RecordKind::of::<Exchange>("http"), RecordKind::of::<Mapping>("portmap")],
+    summary,
+};
 
 /// Requests of one connection that wait for their responses at most.
 const MAX_WAITING: usize = 32;
@@ -44,7 +53,7 @@ fn probe(segment: &Segment<'_>) -> Probe {
 }
 
 /// What an `http` record says.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Exchange {
     /// As it stands in the request.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,10 +3,11 @@
 
 use std::net::Ipv4Addr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bytes::u32_at;
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 
 /// The protocol.
 pub static PROTOCOL: Protocol = Protocol {
@@ -15,6 +16,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[10_025, 10_125, 33_334, 33_335],
     probe,
     open: || Box::new(NatCheck::default()),
+    kinds: &[RecordKind::of::<Facts>("natcheck")],
     summary,
 };
 
@@ -53,7 +55,8 @@ impl Message {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// A console learned how the server sees it.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Facts {
     /// The address that the server saw.
     mapped_ip: Ipv4Addr,

@@ -7,17 +7,25 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::dns::{Entries, Entry, Fingerprint, Header, Rcode, Record};
 use super::exchange::{Asked, Exchanges, is_zero};
 use super::wire::{Reader, text};
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
 /// The NetBIOS name service.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "nbns", over: Over::Udp, ports: &[137], probe, open: || Box::<Nbns>::default(), summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "nbns",
+    over: Over::Udp,
+    ports: &[137],
+    probe,
+    open: || Box::<Nbns>::default(),
+    kinds: &[RecordKind::of::<Exchange>("nbns")],
+    summary,
+};
 
 /// Requests that wait for their answers at most.
 const MAX_WAITING: usize = 32;
@@ -100,13 +108,17 @@ impl NetbiosName {
 }
 
 /// What an `nbns` record says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Exchange {
+    /// What is done with the name.
     operation: &'static str,
+    /// The name, without its suffix.
     name: String,
     /// What bears the name: 0 a workstation, 32 a file server, 27 and 28 a domain…
     suffix: u8,
+    /// There once an answer was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     rcode: Option<Rcode>,
     /// Addresses in an answer, or that are registered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -114,8 +126,10 @@ struct Exchange {
     /// The names of the node that was asked for its status.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     node_names: Vec<String>,
+    /// From the first time it was asked to the answer, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt_ms: Option<f64>,
+    /// How often it was asked again.
     #[serde(skip_serializing_if = "is_zero")]
     retries: u32,
 }

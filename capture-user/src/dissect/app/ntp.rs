@@ -3,16 +3,24 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exchange::{Asked, Exchanges, is_zero};
 use super::wire::{Reader, some_text};
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
 /// The network time protocol.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "ntp", over: Over::Udp, ports: &[123], probe, open: || Box::<Ntp>::default(), summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "ntp",
+    over: Over::Udp,
+    ports: &[123],
+    probe,
+    open: || Box::<Ntp>::default(),
+    kinds: &[RecordKind::of::<Exchange>("ntp")],
+    summary,
+};
 
 /// Requests that wait for their answers at most.
 const MAX_WAITING: usize = 8;
@@ -61,13 +69,18 @@ impl Packet {
 }
 
 /// The association modes whose packets have this header; control (6) and private (7) messages have another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Mode {
+    /// A peer that asks.
     SymmetricActive,
+    /// A peer that answers.
     SymmetricPassive,
+    /// A client asks.
     Client,
+    /// A server answers.
     Server,
+    /// A server tells everybody.
     Broadcast,
 }
 
@@ -95,16 +108,22 @@ impl Mode {
 }
 
 /// What an `ntp` record says: of an exchange, the mode of the request and the server's stratum and reference.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Exchange {
+    /// The protocol's version.
     version: u8,
+    /// The part that the sender plays; of an exchange, who asked.
     mode: Mode,
+    /// Steps from a reference clock: 1 has one, 0 refuses.
     #[serde(skip_serializing_if = "Option::is_none")]
     stratum: Option<u8>,
+    /// What the server is set by: an address, or a name of up to four letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference_id: Option<String>,
+    /// From the first time it was asked to the answer, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt_ms: Option<f64>,
+    /// How often it was asked again.
     #[serde(skip_serializing_if = "is_zero")]
     retries: u32,
 }

@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use super::{Opener, People, Protocol, Resolved};
 use crate::time::Timestamp;
+use schemars::JsonSchema;
 
-/// What a protocol found: any type that serialises as a map of named fields. The fields' names and units are those of
-/// the record it becomes.
+/// What a protocol found: any type that serialises as a map of named fields, and describes them. The fields' names and
+/// units are those of the record it becomes; their doc comments, those of its schema.
 pub trait Facts: erased_serde::Serialize + Any + fmt::Debug + Send + Sync {
     /// For outputs that know a protocol's own type.
     fn as_any(&self) -> &dyn Any;
 }
 
-impl<T: serde::Serialize + Any + fmt::Debug + Send + Sync> Facts for T {
+impl<T: serde::Serialize + JsonSchema + Any + fmt::Debug + Send + Sync> Facts for T {
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -61,7 +62,7 @@ impl Label {
 const ARC: usize = 16;
 
 /// Where a flow's host name was read, the weakest evidence first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HostFrom {
     /// An earlier answer of a name server.

@@ -1,10 +1,11 @@
 //! Overwatch's request to join a match: a client sends it, counting, until the match server answers. As build 1.74 of the
 //! PC does; the match itself is enciphered.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bytes::{at, has, milliseconds};
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
 /// The protocol.
@@ -14,6 +15,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[],
     probe,
     open: || Box::new(Overwatch::default()),
+    kinds: &[RecordKind::of::<Facts>("overwatch")],
     summary,
 };
 
@@ -43,7 +45,8 @@ impl Request {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// A client's requests to join a game server, and the server's answer.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Facts {
     /// Requests sent until the answer, or until the client gave up.
     requests: u32,

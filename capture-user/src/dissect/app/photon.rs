@@ -11,6 +11,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[5055, 5056, 5058, 27_000, 27_001, 27_002],
     probe,
     open: || Box::new(Photon::default()),
+    kinds: &[],
     summary,
 };
 

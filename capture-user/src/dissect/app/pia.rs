@@ -1,10 +1,11 @@
 //! Nintendo Pia: traffic between the consoles of a game (Switch, Wii U). Its contents are enciphered; the header tells
 //! the version, and in the older form the round trip that the sender measured.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bytes::{has, u16_at};
-use super::{Conversation, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 
 /// The protocol.
 pub static PROTOCOL: Protocol = Protocol {
@@ -13,6 +14,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[49_152, 49_153, 49_154, 49_155],
     probe,
     open: || Box::new(Pia::default()),
+    kinds: &[RecordKind::of::<Facts>("pia")],
     summary,
 };
 
@@ -54,12 +56,15 @@ fn is_version(kind: u8, version: u8) -> bool {
     kind & 0x80 != 0 && matches!(version, 3 | 4 | 9 | 11 | 15 | 16)
 }
 
-#[derive(Debug, Serialize)]
+/// A connection between two consoles.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Facts {
+    /// The sender's number of the connection.
     connection_id: u8,
     /// The header's version, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u8>,
+    /// Whether the payload is encrypted, where the header says.
     #[serde(skip_serializing_if = "Option::is_none")]
     encrypted: Option<bool>,
     /// The round trip to the other console as the sender measured it.

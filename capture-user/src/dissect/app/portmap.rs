@@ -7,17 +7,25 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exchange::{Asked, Exchanges, is_zero};
 use super::memory::texts;
 use super::wire::Reader;
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
 /// NAT-PMP and PCP, which share a port and tell each other apart by their versions.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "nat-pmp", over: Over::Udp, ports: &[5351], probe, open: || Box::<Portmap>::default(), summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "nat-pmp",
+    over: Over::Udp,
+    ports: &[5351],
+    probe,
+    open: || Box::<Portmap>::default(),
+    kinds: &[RecordKind::of::<Mapping>("portmap")],
+    summary,
+};
 
 /// Requests that wait for their answers at most.
 const MAX_WAITING: usize = 32;
@@ -29,16 +37,22 @@ fn probe(segment: &Segment<'_>) -> Probe {
 }
 
 /// What a `portmap` record says.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct Mapping {
+    /// The protocol it was asked by.
     via: Via,
+    /// What was asked.
     action: Action,
+    /// `tcp` or `udp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'static str>,
+    /// The host that is to be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     internal_ip: Option<IpAddr>,
+    /// Its port.
     #[serde(skip_serializing_if = "Option::is_none")]
     internal_port: Option<u16>,
+    /// The router's outer address.
     #[serde(skip_serializing_if = "Option::is_none")]
     external_ip: Option<IpAddr>,
     /// What was granted, or else what was asked for.
@@ -47,31 +61,39 @@ pub(super) struct Mapping {
     /// What was granted, or else what was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     lifetime_s: Option<u32>,
+    /// What the client says it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     /// "success", or the error's number; absent without an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<String>,
+    /// From the first time it was asked to the answer, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt_ms: Option<f64>,
+    /// How often it was asked again.
     #[serde(skip_serializing_if = "is_zero")]
     retries: u32,
 }
 
 /// The protocol that carried a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Via {
+    /// NAT-PMP (RFC 6886).
     NatPmp,
+    /// PCP (RFC 6887).
     Pcp,
+    /// UPnP IGD (SOAP over HTTP).
     Upnp,
 }
 
 /// What was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Action {
+    /// A mapping.
     Add,
+    /// Its end.
     Delete,
     /// The router's outer address.
     Address,

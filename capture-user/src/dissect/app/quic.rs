@@ -12,6 +12,7 @@ mod version;
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use keys::Keys;
@@ -23,7 +24,7 @@ use super::tls::hello::ClientHello;
 use super::tls::packet_list::Items;
 use super::tls::pieces::Pieces;
 use super::tls::wire::Reader;
-use super::{Conversation, Direction, HostFrom, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, HostFrom, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
 /// QUIC.
@@ -33,6 +34,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[443, 853, 8443],
     probe,
     open: || Box::new(Quic::default()),
+    kinds: &[RecordKind::of::<Facts>("quic")],
     summary,
 };
 
@@ -42,7 +44,7 @@ const MAX_DATAGRAMS: u32 = 128;
 const MAX_DERIVATIONS: u32 = 8;
 
 /// The fields of a `quic` record: one connection.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct Facts {
     /// The version of the client's hello: `1`, `2`, `draft-29`.
     pub version: Cow<'static, str>,

@@ -1,10 +1,11 @@
 //! RakNet: the offline messages by which a game finds a server and opens a connection. Sixteen fixed bytes mark each of
 //! them; what follows the handshake is not read.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bytes::{at, has, u16_at};
-use super::{Conversation, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 
 /// The protocol.
 pub static PROTOCOL: Protocol = Protocol {
@@ -13,6 +14,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[19_132],
     probe,
     open: || Box::new(RakNet::default()),
+    kinds: &[RecordKind::of::<Facts>("raknet")],
     summary,
 };
 
@@ -76,7 +78,7 @@ impl<'a> Message<'a> {
 }
 
 /// What a flow's handshake says. Fields that it did not say are absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 struct Facts {
     /// Version of RakNet's protocol that the client speaks.
     #[serde(skip_serializing_if = "Option::is_none")]

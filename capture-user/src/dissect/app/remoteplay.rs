@@ -1,9 +1,10 @@
 //! PlayStation Remote Play over TCP 9295: HTTP requests that register a client and open a session. What follows them is
 //! enciphered. The requests carry keys, so of their fields only the version is read.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 
 /// The protocol.
 pub static PROTOCOL: Protocol = Protocol {
@@ -12,6 +13,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[9295],
     probe,
     open: || Box::<RemotePlay>::default(),
+    kinds: &[RecordKind::of::<Facts>("remoteplay")],
     summary,
 };
 
@@ -55,10 +57,12 @@ fn version(bytes: &[u8]) -> Option<String> {
     })
 }
 
-#[derive(Debug, Serialize)]
+/// A request to begin a session.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Facts {
     /// The path of the request, without its parameters.
     request: String,
+    /// The console that the path names.
     #[serde(skip_serializing_if = "Option::is_none")]
     console: Option<&'static str>,
     /// What the client says in `RP-Version`.

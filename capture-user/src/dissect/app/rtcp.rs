@@ -15,15 +15,22 @@ use std::sync::Arc;
 
 use super::rtp::{MediaFlow, opener, way};
 use super::sdp::Negotiated;
-use super::{Opener, Output, Over, Probe, Protocol, Segment};
+use super::{Opener, Output, Over, Probe, Protocol, RecordKind, Segment};
 use crate::time::Timestamp;
 use facts::Facts;
 use packet::{Compound, Packet, RECEIVER_REPORT, SENDER_REPORT};
 use round_trip::RoundTrip;
 
 /// RTCP over UDP, on a port of its own or beside RTP.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "rtcp", over: Over::Udp, ports: &[], probe, open: MediaFlow::open, summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "rtcp",
+    over: Over::Udp,
+    ports: &[],
+    probe,
+    open: MediaFlow::open,
+    kinds: &[RecordKind::of::<facts::Facts>("rtcp")],
+    summary,
+};
 
 /// Encrypted packets that wait for the flow to be known.
 const MAX_PENDING: usize = 4;

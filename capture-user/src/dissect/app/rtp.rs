@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::rtcp::Session;
 use super::sdp::Negotiated;
-use super::{Conversation, Direction, Opener, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Opener, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 use header::{Header, is_companion};
 use streams::Streams;
@@ -31,8 +31,15 @@ pub(super) use payload_type::assigned;
 pub(crate) use sequence::Sequence;
 
 /// RTP over UDP.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "rtp", over: Over::Udp, ports: &[], probe, open: MediaFlow::open, summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "rtp",
+    over: Over::Udp,
+    ports: &[],
+    probe,
+    open: MediaFlow::open,
+    kinds: &[RecordKind::of::<stream::Facts>("rtp")],
+    summary,
+};
 
 /// Ports whose payloads are never taken for RTP: name services, DHCP, NTP, SNMP.
 const OTHERS: [u16; 9] = [53, 67, 68, 123, 137, 161, 5353, 5355, 1900];

@@ -8,6 +8,7 @@ mod parse;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::memory::texts;
@@ -21,8 +22,9 @@ const MAX_MEDIA: usize = 16;
 const MAX_FORMATS: usize = 64;
 
 /// What a description says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Description {
+    /// What is offered or accepted, the first sixteen.
     pub media: Vec<Media>,
     /// Media beyond the first sixteen.
     #[serde(skip_serializing_if = "is_zero")]
@@ -30,7 +32,7 @@ pub(super) struct Description {
 }
 
 /// One medium: an `m=` line and what belongs to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Media {
     /// `audio`, `video`, `image`…
     pub kind: String,
@@ -42,6 +44,7 @@ pub(super) struct Media {
     /// `RTP/AVP`, `RTP/SAVPF`, `udptl`…
     #[serde(skip_serializing_if = "String::is_empty")]
     pub profile: String,
+    /// Formats, the preferred first, at most sixty-four.
     pub formats: Vec<Format>,
     /// `sendrecv`, `sendonly`, `recvonly` or `inactive`, where it was stated.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,8 +64,9 @@ pub(super) struct Media {
 }
 
 /// One payload type and what it means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Format {
+    /// Payload type.
     pub pt: u8,
     /// The encoding's name, from `a=rtpmap` or because the type is assigned to it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,7 +14,7 @@ mod uri;
 
 use super::rtp::way;
 use super::unfinished::Unfinished;
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 use announce::Announcer;
 pub use facts::Facts;
@@ -23,8 +23,15 @@ use message::{Head, Parsed, Start};
 use uri::{Uri, clip};
 
 /// SIP over UDP and TCP.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "sip", over: Over::Both, ports: &[5060, 5062, 5061], probe, open: Sip::open, summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "sip",
+    over: Over::Both,
+    ports: &[5060, 5062, 5061],
+    probe,
+    open: Sip::open,
+    kinds: &[RecordKind::of::<Facts>("sip"), RecordKind::of::<keepalive::Facts>("sip_keepalive")],
+    summary,
+};
 
 /// A body longer than this is passed over unread: streams do not offer more at once.
 const MAX_BODY: usize = 24 * 1024;

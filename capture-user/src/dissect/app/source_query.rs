@@ -1,9 +1,10 @@
 //! Queries of Valve's game servers ("A2S"): what a server is called, which map it plays, how many play on it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bytes::has;
-use super::{Conversation, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 
 /// The protocol.
 pub static PROTOCOL: Protocol = Protocol {
@@ -12,6 +13,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[27_015, 27_016, 27_017],
     probe,
     open: || Box::new(Query::default()),
+    kinds: &[RecordKind::of::<Info>("a2s")],
     summary,
 };
 
@@ -59,24 +61,33 @@ impl Message {
 }
 
 /// What a server says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 struct Info {
+    /// The server's name.
     name: String,
+    /// The map that is played.
     map: String,
     /// The folder of the game's files.
     folder: String,
+    /// The game's name.
     game: String,
     /// Steam's number of the game; its lower 16 bits.
     app_id: u16,
+    /// Who plays now, bots included.
     players: u8,
+    /// Places.
     max_players: u8,
+    /// Players that are none.
     bots: u8,
+    /// Who runs it: `dedicated`, `listen` or `proxy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     server_type: Option<&'static str>,
+    /// The operating system it runs on.
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<&'static str>,
     /// Whether it asks for a password.
     private: bool,
+    /// The game's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
 }

@@ -1,15 +1,23 @@
 //! SSDP, the discovery of UPnP (UPnP Device Architecture 2.0, section 1): heads of HTTP in datagrams, mostly to
 //! everybody. One record for each message.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::http::{Head, Start};
 use super::wire::{some_text, text};
-use super::{Conversation, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 
 /// The simple service discovery protocol.
-pub static PROTOCOL: Protocol =
-    Protocol { name: "ssdp", over: Over::Udp, ports: &[1900], probe, open: || Box::new(Ssdp { sure: false }), summary };
+pub static PROTOCOL: Protocol = Protocol {
+    name: "ssdp",
+    over: Over::Udp,
+    ports: &[1900],
+    probe,
+    open: || Box::new(Ssdp { sure: false }),
+    kinds: &[RecordKind::of::<Message>("ssdp")],
+    summary,
+};
 
 /// Bytes of text kept of a field.
 const MAX_TEXT: usize = 512;
@@ -24,7 +32,7 @@ fn probe(segment: &Segment<'_>) -> Probe {
 }
 
 /// What an `ssdp` record says: the fields of section 1.2 and 1.3.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Message {
     /// M-SEARCH or NOTIFY.
     #[serde(skip_serializing_if = "Option::is_none")]

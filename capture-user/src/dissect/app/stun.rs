@@ -21,7 +21,7 @@ use arrayvec::ArrayVec;
 use self::facts::{Exchange, Tally, Way};
 use self::message::{Class, HEADER, Message, Method, channel_data};
 use super::exchange::{Asked, Exchanges};
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
 /// STUN in datagrams.
@@ -31,6 +31,7 @@ pub static STUN: Protocol = Protocol {
     ports: PORTS,
     probe: probe_datagram,
     open: || Box::<Stun>::default(),
+    kinds: &[RecordKind::of::<Exchange>("stun")],
     summary,
 };
 
@@ -41,6 +42,7 @@ pub static STUN_TCP: Protocol = Protocol {
     ports: PORTS,
     probe: probe_stream,
     open: || Box::<Stun>::default(),
+    kinds: &[RecordKind::of::<Exchange>("stun")],
     summary: |bytes, line| summary(if framed(bytes) { bytes.get(2..).unwrap_or_default() } else { bytes }, line),
 };
 

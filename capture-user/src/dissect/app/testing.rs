@@ -1,14 +1,18 @@
 //! What the tests of every protocol do: feed payloads, collect what was said, and mistreat the samples.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::LazyLock;
 
+use jsonschema::Validator;
 use proptest::prelude::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Conversation, Direction, Event, Output, Probe, Protocol, Segment, Step};
+use crate::record::schema;
 use crate::time::Timestamp;
 
 const CLIENT: &str = "192.168.1.40:50000";
@@ -38,7 +42,25 @@ pub(crate) fn converse(protocol: &Protocol, payloads: &[(Direction, &[u8])]) -> 
     let mut conversation = (protocol.open)();
     feed(conversation.as_mut(), protocol, payloads, &mut out);
     conversation.end(Timestamp::from_nanos(100_000_000_000), &mut out);
+    out.events.iter().for_each(|event| validate(protocol, event));
     out
+}
+
+/// Whatever a conversation says, its protocol declares the kind, and the kind's schema describes the facts.
+fn validate(protocol: &Protocol, event: &Event) {
+    static SCHEMAS: LazyLock<BTreeMap<&str, Validator>> = LazyLock::new(|| {
+        let close = |mut schema: Value| {
+            schema["unevaluatedProperties"] = false.into();
+            jsonschema::validator_for(&schema).expect("a schema")
+        };
+        schema::kinds().into_iter().map(|(kind, facts)| (kind, close(facts))).collect()
+    });
+    let Event { kind, .. } = event;
+    assert!(protocol.kinds.iter().any(|declared| declared.name == *kind), "{protocol:?} does not declare {kind}");
+    let facts = json(event);
+    SCHEMAS[kind]
+        .validate(&facts)
+        .unwrap_or_else(|error| panic!("{kind}: {error} at {}: {facts}", error.instance_path()));
 }
 
 fn feed(conversation: &mut dyn Conversation, protocol: &Protocol, payloads: &[(Direction, &[u8])], out: &mut Output) {

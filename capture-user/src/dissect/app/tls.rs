@@ -27,7 +27,7 @@ use packet_list::{Items, content_name, message_name};
 use record::{Record, Unread, content};
 use wire::Reader;
 
-use super::{Conversation, Direction, Output, Over, Probe, Protocol, Segment, Step};
+use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
 /// TLS.
@@ -37,6 +37,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[443, 8443, 465, 563, 636, 853, 990, 993, 995, 5061, 5223, 8883],
     probe,
     open: || Box::new(Tls::new()),
+    kinds: &[RecordKind::of::<handshake::Facts>("tls")],
     summary,
 };
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::message::{Entries, Entry, Header, Malformed, Section, Type};
@@ -14,7 +15,7 @@ const MAX_QUESTIONS: usize = 32;
 const MAX_ANSWERS: usize = 32;
 
 /// Which use of the message format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// DNS.
@@ -37,7 +38,7 @@ impl Transport {
 }
 
 /// A query, its answer, or both.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Exchange {
     /// Which use of DNS.
     pub transport: Transport,
@@ -48,6 +49,7 @@ pub struct Exchange {
     pub query: Query,
     /// There once an answer was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub rcode: Option<Rcode>,
     /// There once an answer was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,13 +85,14 @@ impl Exchange {
 }
 
 /// What was asked.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Query {
     /// The first name asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     /// The type asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub qtype: Option<Type>,
     /// Further questions of the same message, as "type name".
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -151,8 +154,8 @@ impl Serialize for Rcode {
 }
 
 /// The answers of a message, bounded.
-#[derive(Debug, Serialize)]
-pub struct Answers(pub Vec<Answer>);
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Answers(#[schemars(with = "Vec<String>")] pub Vec<Answer>);
 
 impl Answers {
     /// The answer section; of multicast DNS the additional section too, where the addresses stand.

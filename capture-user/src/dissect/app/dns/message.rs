@@ -6,6 +6,7 @@
 
 use std::hash::Hasher as _;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::name::Name;
@@ -18,7 +19,7 @@ pub(super) const HEADER: usize = 12;
 const MAX_ENTRIES: usize = 256;
 
 /// What is wrong with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Malformed {
     /// It ends inside a field.

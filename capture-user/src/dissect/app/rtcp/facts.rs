@@ -1,5 +1,6 @@
 //! The record `rtcp`: one compound packet.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::packet::{APP, BYE, CNAME, Compound, EXTENDED_REPORT, Packet, ReportBlock, SOURCE_DESCRIPTION, TOOL};
@@ -10,7 +11,8 @@ use crate::dissect::app::sdp::Negotiated;
 /// Report blocks told of one compound packet.
 const MAX_REPORTS: usize = 31;
 
-#[derive(Debug, Default, Serialize)]
+/// One compound packet.
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct Facts {
     /// Which way of the flow it went: `out` from the side that sent the flow's first packet, or `in`.
     direction: &'static str,
@@ -19,13 +21,16 @@ pub(super) struct Facts {
     /// Who sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
     ssrc: Option<u32>,
+    /// SRTCP: what follows its header cannot be read.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     encrypted: bool,
-    /// Of a sender report: packets and payload bytes sent so far.
+    /// Of a sender report: packets sent so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     packets_sent: Option<u32>,
+    /// Of a sender report: payload bytes sent so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_sent: Option<u32>,
+    /// How the sender receives the streams it hears.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reports: Vec<Report>,
     /// Between the two ends, once both sides' reports passed by.
@@ -37,24 +42,30 @@ pub(super) struct Facts {
     /// The program that sends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     tool: Option<String>,
+    /// Why its source leaves.
     #[serde(skip_serializing_if = "Option::is_none")]
     bye_reason: Option<String>,
     /// Of an APP packet: its four-letter name.
     #[serde(skip_serializing_if = "Option::is_none")]
     app_name: Option<String>,
+    /// Voice quality, as the sender measured it (RFC 3611, section 4.7).
     #[serde(skip_serializing_if = "Option::is_none")]
     voip_metrics: Option<VoipMetrics>,
+    /// The call that announced the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     call_id: Option<String>,
 }
 
 /// What the sender reports of one stream it receives.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Report {
+    /// The stream that is heard.
     ssrc: u32,
     /// Share lost since the previous report, 0 to 1.
     fraction_lost: f64,
+    /// Packets lost since it began; below zero where more came than were sent.
     cumulative_lost: i32,
+    /// The highest sequence number received, with the count of its cycles above.
     highest_sequence: u32,
     /// In units of the stream's clock.
     jitter: u32,

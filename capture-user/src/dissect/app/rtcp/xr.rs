@@ -1,5 +1,6 @@
 //! The VoIP metrics of extended reports (RFC 3611 section 4.7).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The block type of VoIP metrics.
@@ -8,21 +9,25 @@ const VOIP_METRICS: u8 = 7;
 const UNAVAILABLE: u8 = 127;
 
 /// How good a call sounds to the one who reports.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub(super) struct VoipMetrics {
     /// The stream they are of.
     ssrc: u32,
+    /// Packets that did not arrive.
     loss_percent: f64,
     /// Packets that came too late or too early to be played.
     discard_percent: f64,
+    /// Between the two ends, as the last reports tell, in milliseconds.
     round_trip_ms: u16,
+    /// Delay in the reporting end itself, in milliseconds.
     end_system_delay_ms: u16,
     /// 0 to 100 (ITU-T G.107).
     #[serde(skip_serializing_if = "Option::is_none")]
     r_factor: Option<u8>,
-    /// Mean opinion scores, 1 to 5: listening and conversational quality.
+    /// Mean opinion score, 1 to 5: listening quality.
     #[serde(skip_serializing_if = "Option::is_none")]
     mos_lq: Option<f64>,
+    /// Mean opinion score, 1 to 5: conversational quality.
     #[serde(skip_serializing_if = "Option::is_none")]
     mos_cq: Option<f64>,
 }

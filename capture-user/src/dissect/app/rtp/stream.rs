@@ -1,5 +1,6 @@
 //! One RTP stream: the packets of one synchronisation source in one direction of a flow.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::header::Header;
@@ -208,12 +209,15 @@ impl Stream {
 }
 
 /// The record `rtp`: one stream that ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Facts {
+    /// The stream's identifier.
     ssrc: u32,
     /// Which way of the flow it went: `out` from the side that sent the flow's first packet, or `in`.
     direction: &'static str,
+    /// Of its latest packet, before any talk of DTMF.
     payload_type: u8,
+    /// From the session's description, or because the payload type is assigned to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     codec: Option<String>,
     /// Rate of its timestamps in hertz.
@@ -223,23 +227,34 @@ pub(super) struct Facts {
     packets: u64,
     /// Packets expected less packets received.
     lost: u64,
+    /// Share of the packets expected.
     lost_percent: f64,
+    /// Packets that came again.
     duplicates: u64,
+    /// Packets that came later than one sent after them.
     reordered: u64,
+    /// Interarrival jitter (RFC 3550, section 6.4.1), in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     jitter_ms: Option<JitterMs>,
+    /// Times that the speaker began to speak.
     #[serde(skip_serializing_if = "Option::is_none")]
     talk_spurts: Option<u64>,
     /// `sdp` or `heuristic`.
     bound_by: &'static str,
+    /// The call that announced it.
     #[serde(skip_serializing_if = "Option::is_none")]
     call_id: Option<String>,
+    /// First packet.
     start: Timestamp,
+    /// Latest packet.
     end: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
+/// How unevenly packets arrived.
+#[derive(Debug, Serialize, JsonSchema)]
 struct JitterMs {
+    /// Mean over the packets.
     mean: f64,
+    /// The greatest.
     max: f64,
 }

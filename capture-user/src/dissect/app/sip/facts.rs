@@ -1,5 +1,6 @@
 //! The record `sip`: one message.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::message::{Head, Start};
@@ -11,7 +12,7 @@ use crate::dissect::app::sdp::Description;
 const MAX_LISTED: usize = 8;
 
 /// What a `sip` record tells.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Facts {
     /// Which way of the flow it went: `out` from the side that sent the flow's first packet, or `in`.
     direction: &'static str,
@@ -27,13 +28,16 @@ pub struct Facts {
     /// Its reason, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What all messages of a call, or of a registration, share.
     #[serde(skip_serializing_if = "Option::is_none")]
     call_id: Option<String>,
     /// Number and method: `1 INVITE`.
     #[serde(skip_serializing_if = "Option::is_none")]
     cseq: Option<String>,
+    /// Who began the dialog; a person's name, so hashed unless names are shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
+    /// With whom; likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
     /// Where the sender can be reached.
@@ -54,8 +58,10 @@ pub struct Facts {
     /// Present and true where an address is one of Vivox.
     #[serde(skip_serializing_if = "Option::is_none")]
     vivox: Option<bool>,
+    /// What shows that it is Vivox.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     vivox_why: Vec<&'static str>,
+    /// The media that its body offers or accepts.
     #[serde(skip_serializing_if = "Option::is_none")]
     sdp: Option<Description>,
 }

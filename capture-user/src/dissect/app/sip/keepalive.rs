@@ -3,6 +3,7 @@
 //!
 //! None of it asks for a game or a match: it says that a voice client is registered, and idle or not.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::dissect::app::Segment;
@@ -91,12 +92,13 @@ impl Tally {
 }
 
 /// Keep-alives of one kind.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct Sent {
     /// The payload in hexadecimal digits.
     bytes: &'static str,
     /// The implementation that is known to send it.
     sender: &'static str,
+    /// How many.
     count: u64,
     /// Mean time from one to the next, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,7 +106,7 @@ pub(super) struct Sent {
 }
 
 /// The record `sip_keepalive`: what kept one flow open, told when the flow ends.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Facts {
     /// The client's `jaK\0`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,10 +117,12 @@ pub(super) struct Facts {
     /// CRLFs from the side that opened the flow, and from the other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crlf_out: Option<Sent>,
+    /// CRLFs from the other side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crlf_in: Option<Sent>,
     /// Messages of SIP on the flow; 0 where the capture began after the client had registered.
     pub messages: u64,
+    /// What tells whose flow it is.
     pub why: Vec<&'static str>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::message::{Class, Message, Method};
@@ -14,10 +15,12 @@ use crate::dissect::app::{Direction, People};
 const MAX_TEXT: usize = 256;
 
 /// How a transaction ended, or that it is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
+    /// The server did what was asked.
     Success,
+    /// The server refused.
     Error,
     /// The request was not answered.
     Unanswered,
@@ -26,12 +29,14 @@ pub(super) enum Outcome {
 }
 
 /// A transaction, or all indications of a kind that went one way.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Exchange {
     /// The method's name.
     #[serde(rename = "type")]
     kind: String,
+    /// What became of it.
     pub(super) result: Outcome,
+    /// The transaction identifier, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction: Option<String>,
     /// RFC 3489: no cookie.
@@ -52,16 +57,22 @@ pub(super) struct Exchange {
     /// The number of the channel to the peer.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<u16>,
+    /// How long the allocation lasts, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     lifetime_s: Option<u32>,
+    /// Of a refusal: 300 to 699.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_code: Option<u16>,
+    /// Of a refusal: its text.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_reason: Option<String>,
+    /// The name that the client signs its request with; a person's, so hashed unless names are shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
+    /// Where that name is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     realm: Option<String>,
+    /// The program that answers, or else asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     software: Option<String>,
     /// From the first time the request was sent to its answer.
@@ -76,18 +87,23 @@ pub(super) struct Exchange {
 }
 
 /// Messages that are counted rather than told one by one.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub(super) struct Tally {
+    /// Which way they went.
     pub(super) direction: Way,
+    /// How many.
     pub(super) messages: u32,
+    /// With how many bytes in all.
     pub(super) bytes: u64,
 }
 
 /// A direction as records show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Way {
+    /// From the side that sent the flow's first packet.
     Out,
+    /// Towards that side.
     In,
 }
 

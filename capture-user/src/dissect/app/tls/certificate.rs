@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use x509_parser::asn1_rs::Tag;
@@ -31,7 +32,7 @@ const GENERATION: usize = 512;
 const GENERATION_BYTES: usize = 4 << 20;
 
 /// What a certificate says. One that cannot be read has its hash alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Certificate {
     /// SHA-256 of its DER form, in hexadecimal.
     pub sha256: String,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::certificate::{self, Certificate};
@@ -36,7 +37,7 @@ pub mod kind {
 const MAX_PROTOCOLS: usize = 16;
 
 /// The fields of a `tls` record: one handshake.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct Facts {
     /// The version both agreed on; absent while the server has not answered.
     #[serde(skip_serializing_if = "Option::is_none")]
