@@ -1,10 +1,14 @@
 //! Where records go. An output knows [`Record`] and nothing else; each format is one file.
 
+#[cfg(feature = "parquet")]
+pub mod arrow;
 pub mod destination;
 pub mod eve;
 mod file;
 pub mod lines;
 pub mod ndjson;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod pcapng;
 pub mod text;
 mod writers;
