@@ -25,7 +25,7 @@ fn build() -> PathBuf {
     let target = directory.parent().expect("a target directory");
     let profile = directory.file_name().and_then(|name| name.to_str()).expect("a profile");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "capture-user", "--bin", "padtap"]);
+    cargo.args(["build", "--quiet", "--package", "capture-user", "--bin", "padtap", "--features", "parquet"]);
     cargo.args(["--profile", if profile == "debug" { "dev" } else { profile }]).arg("--target-dir").arg(target);
     let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
     assert!(status.success(), "{cargo:?}: {status}");

@@ -18,8 +18,13 @@ pub struct Args {
 /// Writes or checks the schema.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(SCHEMA);
-    let arguments = ["run", "--quiet", "--package", "capture-user", "--bin", "padtap", "--", "schema"];
-    let padtap = Command::new(env!("CARGO")).args(arguments).stderr(Stdio::inherit()).output().context("cargo run")?;
+    // The binary that tests run, which is likely built.
+    let arguments = "run --quiet --package capture-user --bin padtap --features parquet -- schema";
+    let padtap = Command::new(env!("CARGO"))
+        .args(arguments.split(' '))
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo run")?;
     ensure!(padtap.status.success(), "padtap schema failed");
     if args.check {
         let committed = std::fs::read(&path).with_context(|| SCHEMA)?;

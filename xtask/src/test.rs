@@ -23,7 +23,14 @@ const PEERS: &[(&str, &str)] = &[
 ];
 
 /// Python packages that tests run, as pip names them, each at the version it was tested with.
-const PACKAGES: &[&str] = &["communityid==1.5.0", "hdrhistogram==0.10.8", "jsonschema==4.26.0"];
+const PACKAGES: &[&str] = &[
+    "communityid==1.5.0",
+    "duckdb==2.0.1",
+    "hdrhistogram==0.10.8",
+    "jsonschema==4.26.0",
+    "polars==2.1.0",
+    "pyarrow==26.0.1",
+];
 
 /// Runs every test of the workspace. Peers that are missing are installed from Debian, where that is allowed; without
 /// them the tests that need them skip and say so.
@@ -32,7 +39,9 @@ pub fn run() -> anyhow::Result<()> {
     install(&missing.collect::<Vec<_>>());
     let python = pypi::prepare(PACKAGES, || install(&["python3-venv"]));
     // The binary first: tests run it.
-    let built = Command::new(env!("CARGO")).args(["build", "--package", "capture-user", "--bin", "padtap"]).status();
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--package", "capture-user", "--bin", "padtap", "--features", "parquet"])
+        .status();
     ensure!(built.context("cargo build")?.success(), "padtap does not build");
     let mut sum = Sum { python, ..Sum::default() };
     let examples = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--doc"])?;

@@ -32,6 +32,15 @@ pub struct Output {
     /// What to do when there is no more room for records.
     #[arg(long, value_name = "ACTION", default_value = "stop", requires = "output")]
     pub on_full: OnFull,
+    /// Write records as Parquet files, a table a kind: `DIR/kind=flow/date=2016-09-10/part-….parquet`.
+    ///
+    /// Files get their names when they are whole. Those of capture files are named after them: reading a file again
+    /// replaces what was read from it before. Needs a padtap that was built with `--features parquet`.
+    #[arg(long, value_name = "DIR")]
+    pub parquet: Option<PathBuf>,
+    /// Write records as Arrow IPC streams, one a kind: `DIR/flow.arrows`. Needs `--features parquet`, too.
+    #[arg(long, value_name = "DIR")]
+    pub arrow: Option<PathBuf>,
     /// Write frames to a pcapng file; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
@@ -63,6 +72,13 @@ pub struct Output {
     /// Say more on standard error; twice: also what the XDP program notices.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+impl Output {
+    /// Whether any option says where records go.
+    pub fn takes_records(&self) -> bool {
+        self.json || !self.output.is_empty() || self.parquet.is_some() || self.arrow.is_some()
+    }
 }
 
 /// What to do when there is no more room.

@@ -122,6 +122,7 @@ fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Res
         ..Description::bare(LinkType::Ethernet)
     };
     Ok(Plan {
+        files: Vec::new(),
         run: &options.run,
         output: &options.output,
         workers,

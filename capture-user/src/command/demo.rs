@@ -85,6 +85,7 @@ fn plan(options: &cli::Demo, signals: Signals) -> Plan<'_> {
         output: &options.output,
         workers: 1,
         wanted: None,
+        files: Vec::new(),
         interfaces: Vec::new(),
         signals,
         devices: Registry::default(),

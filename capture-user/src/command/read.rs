@@ -22,8 +22,8 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
     }
     let consoles = frames::consoles(&options.filter)?;
     let wanted = frames::expression(&options.filter)?;
-    let files = options.read.iter().chain(&options.files);
-    let source = pcap::open(files, move |frame| {
+    let files: Vec<_> = options.read.iter().chain(&options.files).cloned().collect();
+    let source = pcap::open(&files, move |frame| {
         if wanted.as_ref().is_some_and(|wanted| !wanted(frame)) { None } else { route(frame, &consoles) }
     })?;
     let Read { run, output, .. } = options;
@@ -32,6 +32,7 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         output,
         workers: 1,
         wanted: None,
+        files,
         interfaces: Vec::new(),
         signals,
         devices: Registry::default(),

@@ -4,6 +4,7 @@ mod outputs;
 
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub struct Plan<'a> {
     pub workers: usize,
     /// Which frames are wanted, where the source does not know.
     pub wanted: Option<Wanted>,
+    /// The capture files that are read; none where frames come from elsewhere.
+    pub files: Vec<PathBuf>,
     /// The interfaces, as a capture file describes them.
     pub interfaces: Vec<Description>,
     /// Listened to since before there were sources: whoever sees that a capture has begun may send one.
@@ -99,7 +102,7 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
     let control = Control::default();
     thread::scope(|scope| {
         let frames = FrameFile::open(plan.output, plan.interfaces.clone(), stop, live, scope, &control)?;
-        let outputs = Outputs::open(plan.output, live)?;
+        let outputs = Outputs::open(plan.output, live, &plan.files)?;
         let config = pipeline::Config {
             workers: plan.run.workers.unwrap_or(plan.workers),
             pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),

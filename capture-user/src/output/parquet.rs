@@ -19,8 +19,8 @@ use arrow_schema::SchemaRef;
 use self::name::Date;
 pub use self::name::Name;
 use self::part::{Part, Whole};
-use super::Sink;
 use super::arrow::tables;
+use super::{Backlog, Sink};
 use crate::record::Record;
 
 /// What encoded rows may take in memory, over all files; the largest row group is written when they take more. Rows not
@@ -49,7 +49,9 @@ pub struct Parquet {
     whole: Vec<Whole>,
     /// Named by this run.
     named: BTreeSet<PathBuf>,
-    records: u64,
+    /// Records that came, and those of them that are in files with names.
+    given: u64,
+    written: u64,
     failed: bool,
 }
 
@@ -69,7 +71,8 @@ impl Parquet {
             begun: HashMap::new(),
             whole: Vec::new(),
             named: BTreeSet::new(),
-            records: 0,
+            given: 0,
+            written: 0,
             failed: false,
         })
     }
@@ -79,9 +82,8 @@ impl Parquet {
         if !self.open.contains_key(&place) {
             self.begin(place)?;
         }
-        self.records += 1;
         let Some(part) = self.open.get_mut(&place) else { return Ok(()) };
-        if part.push(record, self.records)? && part.size() > LARGE {
+        if part.push(record, self.given)? && part.size() > LARGE {
             self.close(place)?;
         }
         if self.open.values().map(Part::memory).sum::<usize>() > MEMORY
@@ -121,9 +123,25 @@ impl Parquet {
 
     fn give_names(&mut self) -> io::Result<()> {
         for whole in self.whole.drain(..) {
+            let records = whole.records();
             self.named.insert(whole.give_name()?);
+            self.written += records;
         }
         Ok(())
+    }
+
+    /// Passes on an outcome. After a failure nothing more comes: of a capture, the files that are sound get their names
+    /// where that is still possible; of an input none does, and what an earlier run had read of it stays.
+    fn note(&mut self, outcome: io::Result<()>) -> io::Result<()> {
+        if outcome.is_err() {
+            self.failed = true;
+            self.whole.clear();
+            self.open.retain(|_, part| part.is_sound() && !self.name.is_input());
+            let places: Vec<Place> = self.open.keys().copied().collect();
+            // The first failure is the one to tell.
+            places.into_iter().for_each(|place| drop(self.close(place)));
+        }
+        outcome
     }
 
     /// Removes what an earlier run had read from the same input and this one did not write anew.
@@ -141,12 +159,6 @@ impl Parquet {
         }
         Ok(())
     }
-
-    /// Remembers a failure: then nothing more gets its name.
-    fn note<T>(&mut self, outcome: io::Result<T>) -> io::Result<T> {
-        self.failed |= outcome.is_err();
-        outcome
-    }
 }
 
 fn folders(directory: &Path, prefix: &str) -> io::Result<Vec<PathBuf>> {
@@ -162,6 +174,7 @@ fn folders(directory: &Path, prefix: &str) -> io::Result<Vec<PathBuf>> {
 
 impl Sink for Parquet {
     fn record(&mut self, record: &Record) -> io::Result<()> {
+        self.given += 1;
         let outcome = self.take(record);
         self.note(outcome)
     }
@@ -175,15 +188,20 @@ impl Sink for Parquet {
         self.note(outcome)
     }
 
+    fn settle(&mut self) -> io::Result<()> {
+        let outcome = self.close_all().and_then(|()| self.give_names());
+        self.note(outcome)
+    }
+
+    fn backlog(&self) -> Option<Backlog> {
+        Some(Backlog { waiting: self.given - self.written, lost: 0 })
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         if self.failed {
-            // What is open cannot all be kept: what an input's files held stays as it was.
-            self.open.clear();
-            self.whole.clear();
             return Ok(());
         }
-        self.close_all()?;
-        self.give_names()?;
+        self.settle()?;
         if self.name.is_input() { self.remove_replaced() } else { Ok(()) }
     }
 }

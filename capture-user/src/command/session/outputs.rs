@@ -1,11 +1,14 @@
 //! What a run writes: records to sinks, frames to capture files.
 
 mod sinks;
+#[cfg_attr(not(feature = "parquet"), path = "outputs/no_tables.rs")]
+mod tables;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 
@@ -44,10 +47,10 @@ pub struct Ended {
 
 impl Outputs {
     /// Opens what the options name; lines for people go to standard output where nothing else does. `live`: whether
-    /// records are of the present.
-    pub fn open(options: &cli::Output, live: bool) -> anyhow::Result<Self> {
+    /// records are of the present; `files`: the capture files that are read.
+    pub fn open(options: &cli::Output, live: bool, files: &[PathBuf]) -> anyhow::Result<Self> {
         let plan = sinks::Plan::new(options, live)?;
-        let mut opened = Vec::new();
+        let mut opened = tables::open(options, plan.sensor(), files)?;
         for target in plan.targets() {
             let name = target.destination.to_string();
             opened.push((name.clone(), plan.open(target).with_context(|| name)?));
@@ -138,7 +141,7 @@ impl<'scope> FrameFile<'scope> {
     ) -> anyhow::Result<Option<Self>> {
         let Some(path) = &options.write else { return Ok(None) };
         // Records that go on are worth going on for.
-        let alone = !options.json && options.output.is_empty();
+        let alone = !options.takes_records();
         let config = pcapng::Config {
             path: (path.as_os_str() != "-").then(|| path.clone()),
             application: Some(concat!("padtap ", env!("CARGO_PKG_VERSION")).into()),

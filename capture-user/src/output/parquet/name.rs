@@ -59,11 +59,8 @@ impl Name {
 
     /// Whether a file of some number is called so.
     pub fn is_of(&self, name: &str) -> bool {
-        let number = |name: &str| name.strip_prefix("part-")?.strip_prefix(&self.stem)?.strip_prefix('-').map(str::len);
-        number(name.strip_suffix(".parquet").unwrap_or_default()).is_some_and(|length| {
-            let digits = name.trim_end_matches(".parquet");
-            length > 0 && digits[digits.len() - length..].bytes().all(|byte| byte.is_ascii_digit())
-        })
+        let number = name.strip_prefix(&format!("part-{}-", self.stem)).and_then(|rest| rest.strip_suffix(".parquet"));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
     }
 }
 

@@ -23,14 +23,18 @@ pub struct Part {
     table: Table,
     writer: ArrowWriter<File>,
     begun: Instant,
-    memory: usize,
+    records: u64,
+    /// The number of its latest record among all of the run.
     latest: u64,
+    memory: usize,
+    sound: bool,
 }
 
 /// A file that is whole, and has not its own name yet.
 pub struct Whole {
     path: PathBuf,
     temporary: TempPath,
+    records: u64,
 }
 
 impl Part {
@@ -46,12 +50,14 @@ impl Part {
         let writer =
             ArrowWriter::try_new(file, schema.clone(), Some(properties())).map_err(|error| said(&path, error))?;
         let table = Table::new(schema, sensor);
-        Ok(Self { path, temporary, table, writer, begun: Instant::now(), memory: 0, latest: 0 })
+        let begun = Instant::now();
+        Ok(Self { path, temporary, table, writer, begun, records: 0, latest: 0, memory: 0, sound: true })
     }
 
-    /// Adds a record, the `number`th of all; whether rows were encoded.
+    /// Adds a record, the `number`th of the run; whether rows were encoded.
     pub fn push(&mut self, record: &Record, number: u64) -> io::Result<bool> {
         self.table.push(record)?;
+        self.records += 1;
         self.latest = number;
         let full = self.table.rows() >= Table::ROWS;
         if full {
@@ -62,16 +68,25 @@ impl Part {
 
     fn encode(&mut self) -> io::Result<()> {
         let batch = self.table.take()?;
-        self.writer.write(&batch).map_err(|error| said(&self.path, error))?;
-        self.memory = self.writer.memory_size();
-        Ok(())
+        let outcome = self.writer.write(&batch);
+        self.note(outcome)
     }
 
     /// Writes what is encoded.
     pub fn end_row_group(&mut self) -> io::Result<()> {
-        self.writer.flush().map_err(|error| said(&self.path, error))?;
+        let outcome = self.writer.flush();
+        self.note(outcome)
+    }
+
+    fn note(&mut self, outcome: Result<(), ParquetError>) -> io::Result<()> {
         self.memory = self.writer.memory_size();
-        Ok(())
+        self.sound = outcome.is_ok();
+        outcome.map_err(|error| said(&self.path, error))
+    }
+
+    /// Whether all that was written to it is in it.
+    pub fn is_sound(&self) -> bool {
+        self.sound
     }
 
     /// Bytes that encoded rows take in memory.
@@ -84,7 +99,7 @@ impl Part {
         self.writer.bytes_written() + self.writer.in_progress_size()
     }
 
-    /// The number of its latest record.
+    /// The number of its latest record among all of the run.
     pub fn latest(&self) -> u64 {
         self.latest
     }
@@ -98,14 +113,19 @@ impl Part {
         if self.table.rows() > 0 {
             self.encode()?;
         }
-        let Self { path, temporary, writer, .. } = self;
+        let Self { path, temporary, writer, records, .. } = self;
         let file = writer.into_inner().map_err(|error| said(&path, error))?;
         file.sync_data().map_err(|error| at(&path, error))?;
-        Ok(Whole { path, temporary })
+        Ok(Whole { path, temporary, records })
     }
 }
 
 impl Whole {
+    /// Records in it.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
     /// Gives it its name, and returns that.
     pub fn give_name(self) -> io::Result<PathBuf> {
         self.temporary.persist(&self.path).map_err(|error| at(&self.path, error.error))?;

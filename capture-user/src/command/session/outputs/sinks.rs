@@ -50,6 +50,11 @@ impl Plan {
         &self.targets
     }
 
+    /// The name of the place where records are made.
+    pub fn sensor(&self) -> &Arc<str> {
+        &self.sensor
+    }
+
     /// Opens one of them.
     pub fn open(&self, Target { format, destination }: &Target) -> io::Result<Box<dyn Sink>> {
         let encoder: Box<dyn Encode> = match format.unwrap_or(self.format) {
