@@ -107,3 +107,50 @@ impl Table {
         RecordBatch::try_new(self.schema.clone(), rows.as_struct().columns().to_vec()).map_err(io::Error::other)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::types::Int64Type;
+    use serde::Serialize as _;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_table() {
+        let tables = tables().expect("every kind fits");
+        assert!(tables.contains_key("flow") && tables.contains_key("dhcp"));
+        for (kind, schema) in tables {
+            let first: Vec<&str> = schema.fields().iter().take(3).map(|field| field.name().as_str()).collect();
+            assert_eq!(first, ["ts", "ts_ns", "sensor"], "{kind}");
+        }
+    }
+
+    /// A row of one column, of this type.
+    fn row(data_type: DataType, value: impl serde::Serialize) -> Result<arrow_array::ArrayRef, serde_json::Error> {
+        let fields = Fields::from(vec![Field::new("value", data_type, true)]);
+        let mut rows = Column::new(&DataType::Struct(fields));
+        BTreeMap::from([("value", value)]).serialize(&mut rows)?;
+        Ok(rows.finish().as_struct().column(0).clone())
+    }
+
+    #[test]
+    fn what_fits_into_no_column_is_an_error_or_the_nearest_value() {
+        let largest = row(DataType::Int64, u64::MAX).expect("it stands as the largest");
+        assert_eq!(largest.as_primitive::<Int64Type>().value(0), i64::MAX);
+        assert!(row(DataType::Float64, f64::NAN).is_ok_and(|column| column.is_null(0)));
+        assert!(row(DataType::Utf8, None::<&str>).is_ok_and(|column| column.is_null(0)));
+        for error in [row(DataType::Int32, u32::MAX), row(DataType::Utf8, 1), row(DataType::Boolean, vec![true])] {
+            let error = error.expect_err("it does not fit").to_string();
+            assert!(error.starts_with("value: ") && error.contains("does not fit"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_kind_is_refused() {
+        let tables = tables().expect("every kind fits");
+        let stats = Record::stats(Timestamp::default(), Default::default(), Default::default(), Default::default());
+        let mut table = Table::new(tables["rtp"].clone(), "lab".into());
+        let error = table.push(&stats).expect_err("rtp has no ledger").to_string();
+        assert!(error.starts_with("stats: there is no column for `"), "{error}");
+    }
+}

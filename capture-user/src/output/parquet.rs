@@ -7,6 +7,8 @@
 
 mod name;
 mod part;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -41,6 +43,7 @@ pub struct Parquet {
     directory: PathBuf,
     sensor: Arc<str>,
     name: Name,
+    memory: usize,
     tables: BTreeMap<&'static str, SchemaRef>,
     open: HashMap<Place, Part>,
     /// Files begun so far.
@@ -66,6 +69,7 @@ impl Parquet {
             directory,
             sensor,
             name,
+            memory: MEMORY,
             tables: tables()?,
             open: HashMap::new(),
             begun: HashMap::new(),
@@ -86,7 +90,7 @@ impl Parquet {
         if part.push(record, self.given)? && part.size() > LARGE {
             self.close(place)?;
         }
-        if self.open.values().map(Part::memory).sum::<usize>() > MEMORY
+        if self.open.values().map(Part::memory).sum::<usize>() > self.memory
             && let Some(part) = self.open.values_mut().max_by_key(|part| part.memory())
         {
             part.end_row_group()?;
