@@ -176,3 +176,17 @@ impl Serialize for Time {
         serializer.collect_str(&time.strftime("%Y-%m-%dT%H:%M:%S%.6f+0000"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_protocols_are_spelled_as_suricata_spells_them() {
+        let time = |time: Timestamp| serde_json::to_value(Time(time)).expect("text");
+        assert_eq!(time(Timestamp::new(1_473_534_000, 12_345_678)), "2016-09-10T19:00:00.012345+0000");
+        assert_eq!(time(Timestamp::from_nanos(-1)), "1969-12-31T23:59:59.999999+0000");
+        let spelled = [Protocol::TCP, Protocol::ICMP, Protocol::ICMPV6, Protocol(99)].map(protocol_name);
+        assert_eq!(spelled, ["TCP", "ICMP", "IPv6-ICMP", "099"]);
+    }
+}
