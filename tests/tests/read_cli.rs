@@ -290,6 +290,17 @@ fn wrong_usage_is_exit_code_2_and_names_what_is_wrong() {
         ("-b packets:1", "--write"),
         ("-w - -b packets:1", "standard output"),
         ("-w -", "not both"),
+        ("-o -", "named twice"),
+        ("-o ndjsn=x", "ndjsn"),
+        ("-o udp:localhost:9", "udp:"),
+        ("-o tcp:localhost", "tcp:HOST:PORT"),
+        ("--rotate filesize:1", "--output"),
+        ("-o - --rotate filesize:1", "named twice"),
+        ("-o tcp:localhost:9 --rotate filesize:1", "files of -o"),
+        ("-o x --rotate packets:1", "packets:N"),
+        ("-o x --rotate files:1", "filesize or duration"),
+        ("-o x --on-full ring", "--rotate"),
+        ("--format yaml", "ndjson"),
         ("--exclude sctp/1", "sctp/1"),
     ] {
         let outcome = read(&path, options).expect(2);

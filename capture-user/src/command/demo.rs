@@ -19,7 +19,7 @@ use tempfile::NamedTempFile;
 
 use super::session::{self, Nobody, Plan, Warden};
 use super::signals::Signals;
-use super::{Outcome, capture};
+use super::{Outcome, capture, logger};
 use crate::cli;
 use capture_user::source::policy::ConsoleFilter;
 
@@ -34,6 +34,7 @@ const SPEED: u32 = 20;
 /// # Errors
 /// What stops a capture or the reading of a file.
 pub fn run(options: &cli::Demo) -> anyhow::Result<Outcome> {
+    logger::start(options.output.verbose, options.output.quiet);
     let signals = Signals::listen()?;
     let mut file = NamedTempFile::new()?;
     file.write_all(SESSION)?;

@@ -21,7 +21,7 @@ use capture_user::shunt::Shunts;
 use capture_user::source::{Source, Tally};
 use capture_user::{flow, shard};
 
-use self::outputs::{FrameFile, Outputs};
+use self::outputs::{FrameFile, Outputs, Sinks};
 use super::signals::Signals;
 use super::{Outcome, Usage, knowledge, summary};
 use crate::cli;
@@ -99,10 +99,11 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
     if plan.output.write.is_none() && (stop.size.is_some() || stop.files.is_some()) {
         return Err(Usage("-a filesize and -a files are about the file of -w, and there is none".into()).into());
     }
+    let sinks = Sinks::new(plan.output, live)?;
     let control = Control::default();
     thread::scope(|scope| {
         let frames = FrameFile::open(plan.output, plan.interfaces.clone(), stop, live, scope, &control)?;
-        let outputs = Outputs::open(plan.output, live, &plan.files)?;
+        let outputs = Outputs::open(&sinks, plan.output, &plan.files)?;
         let config = pipeline::Config {
             workers: plan.run.workers.unwrap_or(plan.workers),
             pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),

@@ -22,6 +22,7 @@ use capture_user::pipeline::Control;
 use capture_user::record::Record;
 use capture_user::time::Timestamp;
 
+pub use self::sinks::Sinks;
 use super::limits;
 use crate::cli;
 
@@ -46,17 +47,16 @@ pub struct Ended {
 }
 
 impl Outputs {
-    /// Opens what the options name; lines for people go to standard output where nothing else does. `live`: whether
-    /// records are of the present; `files`: the capture files that are read.
-    pub fn open(options: &cli::Output, live: bool, files: &[PathBuf]) -> anyhow::Result<Self> {
-        let plan = sinks::Plan::new(options, live)?;
-        let mut opened = tables::open(options, plan.sensor(), files)?;
-        for target in plan.targets() {
+    /// Opens what the options name; lines for people go to standard output where nothing else does. `files`: the
+    /// capture files that are read.
+    pub fn open(sinks: &Sinks, options: &cli::Output, files: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut opened = tables::open(options, sinks.sensor(), files)?;
+        for target in sinks.targets() {
             let name = target.destination.to_string();
-            opened.push((name.clone(), plan.open(target).with_context(|| name)?));
+            opened.push((name.clone(), sinks.open(target).with_context(|| name)?));
         }
         if opened.is_empty() && options.write.is_none() {
-            opened.push(("standard output".into(), plan.for_people()?));
+            opened.push(("standard output".into(), sinks.for_people()?));
         }
         let writers = Writers::start(opened)?;
         let outlet = writers.outlet(true);

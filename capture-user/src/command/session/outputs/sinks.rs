@@ -16,7 +16,7 @@ use crate::cli;
 use crate::command::Usage;
 
 /// What the outputs of a run have in common, and where they go.
-pub struct Plan {
+pub struct Sinks {
     targets: Vec<Target>,
     format: Format,
     sensor: Arc<str>,
@@ -25,8 +25,11 @@ pub struct Plan {
     on_full: OnFull,
 }
 
-impl Plan {
-    /// What the options ask for.
+impl Sinks {
+    /// What the options ask for; nothing is opened yet. `live`: whether records are of the present.
+    ///
+    /// # Errors
+    /// What cannot be meant.
     pub fn new(options: &cli::Output, live: bool) -> anyhow::Result<Self> {
         let json = options.json.then_some(Target { format: None, destination: Destination::Stdout });
         let targets: Vec<_> = json.into_iter().chain(options.output.iter().cloned()).collect();
