@@ -86,10 +86,8 @@ impl Parquet {
         if !self.open.contains_key(&place) {
             self.begin(place)?;
         }
-        match self.open.get_mut(&place) {
-            Some(part) if part.push(record, self.given)? => self.bound(place),
-            _ => Ok(()),
-        }
+        let Some(part) = self.open.get_mut(&place) else { return Ok(()) };
+        if part.push(record, self.given)? { self.bound(place) } else { Ok(()) }
     }
 
     /// Sees that neither a file that has just grown nor what all of them hold in memory is too large.
