@@ -87,7 +87,12 @@ impl Parquet {
             self.begin(place)?;
         }
         let Some(part) = self.open.get_mut(&place) else { return Ok(()) };
-        if part.push(record, self.given)? && part.size() > LARGE {
+        if part.push(record, self.given)? { self.bound(place) } else { Ok(()) }
+    }
+
+    /// Sees that neither a file that has just grown nor what all of them hold in memory is too large.
+    fn bound(&mut self, place: Place) -> io::Result<()> {
+        if self.open.get(&place).is_some_and(|part| part.size() > LARGE) {
             self.close(place)?;
         }
         if self.open.values().map(Part::memory).sum::<usize>() > self.memory
@@ -156,12 +161,20 @@ impl Parquet {
                     let path = entry?.path();
                     let is_ours = path.file_name().is_some_and(|name| self.name.is_of(&name.to_string_lossy()));
                     if is_ours && !self.named.contains(&path) {
-                        std::fs::remove_file(path)?;
+                        remove(&path)?;
                     }
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Removes a file; somebody else who reads the same input may have done so.
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
     }
 }
 

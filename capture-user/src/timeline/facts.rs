@@ -95,7 +95,7 @@ pub struct ProbeFacts {
 }
 
 /// A source of voice.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct VoiceFacts {
     /// Its number.
     pub ssrc: u32,
