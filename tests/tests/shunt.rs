@@ -32,7 +32,7 @@ fn a_download_is_counted_and_not_taken() {
         for workers in ["0", "1"] {
             let options =
                 format!("-i {NEAR} --shunt --mirror-window 0 --json --stats-interval 0.05 --workers {workers}");
-            let mut padtap = Running::capture(&options);
+            let padtap = Running::capture(&options);
             let mut sender = Sender::new();
             // Enough to be known as a download.
             (0..BEFORE).for_each(|_| sender.send(&segment()));

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::device::{Clue, Device, DeviceFacts};
 use super::ends::{hosts, is_local, is_local_host};
-use crate::dissect::app::{DdpFacts, DhcpFacts, Event, HttpFacts, SsdpFacts};
+use crate::dissect::app::{DdpFacts, DhcpFacts, Event, HttpFacts, SmartGlassFacts, SsdpFacts};
 use crate::dissect::{Mac, Packet};
 use crate::flow::Flow;
 use crate::knowledge::{Knowledge, Strength, SynShape};
@@ -69,7 +69,7 @@ pub fn meeting_by_arp(packet: &Packet<'_>) -> Option<Meeting> {
 
 /// Whether devices are told of by such facts.
 pub fn is_telling(event: &Event) -> bool {
-    matches!(event.kind, "dhcp" | "http" | "ssdp" | "ddp")
+    matches!(event.kind, "dhcp" | "http" | "ssdp" | "ddp" | "smartglass")
 }
 
 impl Devices {
@@ -105,11 +105,20 @@ impl Devices {
             }
         } else if let Some(DdpFacts { host_type: Some(name), .. }) = facts.downcast_ref() {
             // The one that was searched answers.
-            let answers = flow.macs.and_then(|(_, answers)| self.device(answers, event.time, knowledge));
-            let Some((device, entry)) = answers.zip(knowledge.devices.host_type(name)) else { return };
-            let text = format!("answers a search as {name}");
-            device.add_clue(Clue::new(entry.family, &entry.model, entry.strength, entry.confidence, text), event.time);
+            self.hear_answer(flow.macs.map(|(_, answers)| answers), name, event.time, knowledge);
+        } else if let Some(SmartGlassFacts { client_type: Some(name), .. }) = facts.downcast_ref() {
+            // Searches go to everybody, so an answer is a flow of its own, from the console's port.
+            let answers = flow.macs.map(|(source, other)| if flow.source().port() == 5050 { source } else { other });
+            self.hear_answer(answers, name, event.time, knowledge);
         }
+    }
+
+    /// A device told what it is when it was searched.
+    fn hear_answer(&mut self, answers: Option<Mac>, name: &str, time: Timestamp, knowledge: &Knowledge) {
+        let device = answers.and_then(|mac| self.device(mac, time, knowledge));
+        let Some((device, entry)) = device.zip(knowledge.devices.host_type(name)) else { return };
+        let text = format!("answers a search as {name}");
+        device.add_clue(Clue::new(entry.family, &entry.model, entry.strength, entry.confidence, text), time);
     }
 
     fn hear_dhcp(&mut self, flow: &Flow, facts: &DhcpFacts, time: Timestamp, knowledge: &Knowledge) {

@@ -37,8 +37,10 @@ mod rtcp;
 mod rtp;
 mod sdp;
 mod sip;
+mod smartglass;
 mod source_query;
 mod ssdp;
+mod steam;
 mod stun;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -61,6 +63,7 @@ pub use output::{Event, Expectation, Facts, HostFrom, Label, Output};
 pub use people::People;
 pub(crate) use rtp::Sequence;
 pub use sip::Facts as SipFacts;
+pub use smartglass::Facts as SmartGlassFacts;
 pub use ssdp::Message as SsdpFacts;
 pub use stun::is_message as is_stun;
 
@@ -86,6 +89,9 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &stun::STUN,
     &stun::STUN_TCP,
     &ddp::PROTOCOL,
+    &smartglass::PROTOCOL,
+    &steam::DISCOVERY,
+    &steam::RELAY,
     &blizzard::PROTOCOL,
     &pia::PROTOCOL,
     &natcheck::PROTOCOL,
