@@ -17,7 +17,7 @@ use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
 use capture_user::limits::Reached;
 use capture_user::output::pcapng::{self, Description, Ending, Filler, Limits, Statistics};
-use capture_user::output::{Failure, Outlet, Writers, is_full};
+use capture_user::output::{Failure, Outlet, Sink, Writers, is_full};
 use capture_user::pipeline::Control;
 use capture_user::record::Record;
 use capture_user::time::Timestamp;
@@ -28,6 +28,9 @@ use crate::cli;
 /// A block of frames on its way to the disk, in bytes, and how many there are of them: what a disk may be behind.
 const BLOCK: usize = 256 * 1024;
 const BLOCKS: usize = 128;
+
+/// Sinks, each with its name.
+type Opened = Vec<(String, Box<dyn Sink>)>;
 
 /// The sinks of a run.
 pub struct Outputs {

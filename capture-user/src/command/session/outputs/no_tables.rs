@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use capture_user::output::Sink;
-
+use super::Opened;
 use crate::cli;
 use crate::command::Usage;
 
 /// Says what is missing, where the options ask for it.
-pub fn open(options: &cli::Output, _: &Arc<str>, _: &[PathBuf]) -> Result<Vec<(String, Box<dyn Sink>)>, Usage> {
+pub fn open(options: &cli::Output, _: &Arc<str>, _: &[PathBuf]) -> Result<Opened, Usage> {
     if options.parquet.is_some() || options.arrow.is_some() {
         let what = "--parquet and --arrow are not in this build: `cargo build --release --features parquet` has them";
         return Err(Usage(what.into()));

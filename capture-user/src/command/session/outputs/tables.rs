@@ -4,20 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use capture_user::output::Sink;
 use capture_user::output::arrow::Streams;
 use capture_user::output::parquet::{Name, Parquet};
 use capture_user::time::Timestamp;
 
+use super::Opened;
 use crate::cli;
 
 /// Opens those that the options name, each under its name.
-pub fn open(
-    options: &cli::Output,
-    sensor: &Arc<str>,
-    files: &[PathBuf],
-) -> anyhow::Result<Vec<(String, Box<dyn Sink>)>> {
-    let mut opened: Vec<(String, Box<dyn Sink>)> = Vec::new();
+pub fn open(options: &cli::Output, sensor: &Arc<str>, files: &[PathBuf]) -> anyhow::Result<Opened> {
+    let mut opened: Opened = Vec::new();
     if let Some(directory) = &options.parquet {
         let label = directory.display().to_string();
         let known = !files.is_empty() && files.iter().all(|file| file.is_file());
