@@ -5,6 +5,7 @@ pub mod arrow;
 pub mod destination;
 pub mod eve;
 mod file;
+pub mod ipfix;
 pub mod lines;
 pub mod ndjson;
 #[cfg(feature = "parquet")]

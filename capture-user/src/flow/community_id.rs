@@ -13,8 +13,8 @@ use sha1::{Digest, Sha1};
 use super::Key;
 
 /// A flow's Community ID under seed 0; printed as `1:` and base64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommunityId([u8; 20]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CommunityId(pub(crate) [u8; 20]);
 
 impl CommunityId {
     /// The name of the flow with this key.

@@ -55,6 +55,10 @@ impl Outputs {
             let name = target.destination.to_string();
             opened.push((name.clone(), sinks.open(target).with_context(|| name)?));
         }
+        for collector in &options.ipfix {
+            let name = collector.to_string();
+            opened.push((name.clone(), sinks.export(collector).with_context(|| name)?));
+        }
         if opened.is_empty() && options.write.is_none() {
             opened.push(("standard output".into(), sinks.for_people()?));
         }
