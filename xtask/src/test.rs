@@ -13,6 +13,7 @@ const PEERS: &[(&str, &str)] = &[
     ("capinfos", "wireshark-common"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
+    ("nfcapd", "nfdump"),
     ("openssl", "openssl"),
     ("python3", "python3"),
     ("setpriv", "util-linux"),
