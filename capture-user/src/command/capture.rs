@@ -128,6 +128,7 @@ fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Res
         workers,
         wanted: frames::expression(&options.filter)?,
         interfaces: vec![interface],
+        replay: None,
         signals,
         devices: Registry::default(),
         shunts: None,

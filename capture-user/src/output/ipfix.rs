@@ -110,8 +110,8 @@ impl Ipfix {
 }
 
 impl Sink for Ipfix {
-    fn takes(&self) -> fn(&str) -> bool {
-        |kind| matches!(kind, "flow" | "stats")
+    fn takes(&self) -> fn(&Record) -> bool {
+        |record| matches!(record.kind, "flow" | "stats")
     }
 
     fn record(&mut self, record: &Record) -> io::Result<()> {

@@ -91,7 +91,7 @@ static REST: [Element<Flow>; 21] = [
     Element::own_text(ENTERPRISE, 3, |flow, to| text(to, flow.app)),
     Element::own_text(ENTERPRISE, 4, |flow, to| text(to, flow.host.as_deref())),
     Element::own_text(ENTERPRISE, 5, |flow, to| text(to, flow.service.as_deref())),
-    Element::own_text(ENTERPRISE, 6, |flow, to| text(to, as_in_records(flow.role).as_deref())),
+    Element::own_text(ENTERPRISE, 6, |flow, to| text(to, shown(flow.role.as_ref()).as_deref())),
     Element::own(ENTERPRISE, 7, 1, |flow, to| to.push(flow.confidence)),
 ];
 
@@ -183,11 +183,6 @@ fn milliseconds(bytes: &mut Vec<u8>, time: Timestamp) {
 
 fn shown(value: Option<&impl ToString>) -> Option<String> {
     value.map(ToString::to_string)
-}
-
-/// A role's name as all outputs have it.
-fn as_in_records(role: Option<Role>) -> Option<String> {
-    serde_json::to_value(role?).ok()?.as_str().map(str::to_owned)
 }
 
 /// flowEndReason (RFC 5102, section 5.11.3).

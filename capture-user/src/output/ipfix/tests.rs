@@ -34,6 +34,7 @@ fn flow(port: u16, packets: u64, end_reason: EndReason) -> Record {
         bytes_out: packets * 100,
         packets_in: packets / 2,
         bytes_in: packets * 10,
+        packets_shunted: None,
         app: Some("overwatch"),
         host: Some("eu.example".into()),
         host_from: None,
