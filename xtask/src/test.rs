@@ -21,6 +21,7 @@ const PEERS: &[(&str, &str)] = &[
     ("tcpdump", "tcpdump"),
     ("tcpreplay", "tcpreplay"),
     ("tshark", "tshark"),
+    ("unshare", "util-linux"),
 ];
 
 /// Python packages that tests run, as pip names them, each at the version it was tested with.
