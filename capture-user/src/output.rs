@@ -11,6 +11,7 @@ pub mod ndjson;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod pcapng;
+mod peer;
 pub mod text;
 mod writers;
 

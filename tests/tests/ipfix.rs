@@ -1,7 +1,8 @@
 //! Flows over the network, as collectors and dissectors of IPFIX read them.
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
+use std::io::Read;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -192,7 +193,17 @@ fn datagram(message: &[u8]) -> Vec<u8> {
 /// All values of each field in all packets of a file, in order, as tshark reads them.
 fn values<const N: usize>(file: &Path, fields: [&str; N]) -> [Vec<String>; N] {
     let mut tshark = Command::new("tshark");
-    tshark.args(["-n", "-d", "udp.port==4739,cflow", "-T", "fields", "-E", "aggregator=;"]);
+    tshark.args([
+        "-n",
+        "-d",
+        "udp.port==4739,cflow",
+        "-d",
+        "tcp.port==4739,cflow",
+        "-T",
+        "fields",
+        "-E",
+        "aggregator=;",
+    ]);
     let text = output(tshark.args(fields.iter().flat_map(|field| ["-e", field])).arg("-r").arg(file));
     let mut values = [const { Vec::new() }; N];
     for line in text.lines() {
@@ -240,6 +251,56 @@ fn tshark_reads_every_message() {
         let outcome = record(&messages, |port| export(&file, &format!("udp:127.0.0.1:{port}")));
         assert_tshark_agrees(&messages, &outcome.records());
     }
+}
+
+/// A connection's bytes, in segments that know nothing of messages.
+fn segments(stream: &[u8]) -> Vec<Vec<u8>> {
+    let segment = |(place, piece): (usize, &[u8])| {
+        let frame = Frame::ethernet("02:00:00:00:00:01", "02:00:00:00:00:02").ipv4("127.0.0.1", "127.0.0.2");
+        let mut bytes = frame.tcp(40_000, 4739, 0).payload(piece.len()).build();
+        let payload = bytes.len() - piece.len();
+        bytes[payload..].copy_from_slice(piece);
+        let sequence = 1 + (place * SEGMENT) as u32;
+        bytes[payload - 16..payload - 12].copy_from_slice(&sequence.to_be_bytes());
+        bytes
+    };
+    stream.chunks(SEGMENT).enumerate().map(segment).collect()
+}
+
+const SEGMENT: usize = 1000;
+
+#[test]
+fn tshark_reads_a_connection() {
+    if !have(&["tshark"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let messages = folder.path().join("messages.pcap");
+    for (file, _) in captures() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let collector = thread::spawn(move || {
+            let mut stream = Vec::new();
+            listener.accept().expect("it connects").0.read_to_end(&mut stream).expect("it is read to its end");
+            stream
+        });
+        let outcome = export(&file, &format!("tcp:127.0.0.1:{port}"));
+        let stream = collector.join().expect("no collector panics");
+        write_pcap(&messages, &segments(&stream));
+        assert_tshark_agrees(&messages, &outcome.records());
+        assert_eq!(outcome.ledger().of_name("sink_drops"), 0);
+    }
+}
+
+#[test]
+fn a_collector_that_never_comes_is_said_and_its_flows_are_counted() {
+    let (file, _) = &captures()[0];
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let to = format!("tcp:127.0.0.1:{port}");
+    let outcome = finish(padtap(["read", "--json", "--ipfix", &to]).arg(file)).expect(1);
+    assert!(outcome.stderr.contains(&format!("{to}: no collector is there")), "{}", outcome.stderr);
+    let records = outcome.records();
+    assert_eq!(outcome.ledger().of_name("sink_drops"), of_kind(&records, "flow").count() as u64);
 }
 
 #[test]

@@ -13,10 +13,10 @@ mod element;
 mod elements;
 mod message;
 mod parts;
-mod wire;
+mod tcp;
+mod udp;
 
 use std::io;
-use std::time::{Duration, Instant};
 
 use sha1::{Digest, Sha1};
 
@@ -26,46 +26,52 @@ pub use elements::ENTERPRISE;
 use self::elements::{Exporter, Flow};
 use self::message::Message;
 use self::parts::Parts;
-use self::wire::Wire;
+use self::tcp::Connections;
+use self::udp::Datagrams;
 use super::{Backlog, Sink};
 use crate::record::{FlowFacts, Record, StatsFacts};
 
-/// Where nothing says that templates have arrived, they are sent again this often,
-const REFRESH: Duration = Duration::from_secs(60);
-/// and before so many messages have passed without them.
-const REFRESH_MESSAGES: u32 = 256;
-
 /// Exports to one collector.
 pub struct Ipfix {
-    wire: Wire,
+    way: Way,
     message: Message,
     parts: Parts,
     record: Vec<u8>,
     exporter: Exporter,
-    /// Data records sent in this transport session (RFC 7011, section 3.1).
-    sequence: u32,
-    /// When templates were last sent in this session, and messages since.
-    templates: Option<(Instant, u32)>,
-    /// Records that were not sent.
-    lost: u64,
+    /// Data records that were put into messages.
+    made: u64,
+}
+
+/// How messages get to the collector.
+enum Way {
+    Udp(Datagrams),
+    Tcp(Box<Connections>),
 }
 
 impl Ipfix {
-    /// An exporter to this collector. `sensor` names the observation domain: its number is made of the name, so that
-    /// sensors on one machine can be told apart.
+    /// An exporter to this collector, of flows of the present or of a file. `sensor` names the observation domain: its
+    /// number is made of the name, so that sensors on one machine can be told apart.
     ///
     /// # Errors
-    /// When the collector's name is unknown, or there is no way to it.
-    pub fn open(collector: &Collector, sensor: &str) -> io::Result<Self> {
+    /// Over UDP, when the collector's name is unknown or there is no way to it. Over TCP it is tried again.
+    pub fn open(collector: &Collector, sensor: &str, live: bool) -> io::Result<Self> {
+        let domain = domain(sensor);
+        let Collector { transport, host, port } = collector;
+        let way = match transport {
+            Transport::Udp => Way::Udp(Datagrams::to(host, *port)?),
+            Transport::Tcp => {
+                let mut templates = Message::of(domain);
+                elements::templates(&mut templates);
+                Way::Tcp(Box::new(Connections::to(host, *port, live, templates)))
+            }
+        };
         Ok(Self {
-            wire: Wire::open(collector)?,
-            message: Message::default(),
+            way,
+            message: Message::of(domain),
             parts: Parts::default(),
             record: Vec::new(),
-            exporter: Exporter::new(domain(sensor), sensor),
-            sequence: 0,
-            templates: None,
-            lost: 0,
+            exporter: Exporter::new(domain, sensor),
+            made: 0,
         })
     }
 
@@ -74,38 +80,33 @@ impl Ipfix {
         if !self.message.is_empty() && !self.message.fits(template, &self.record) {
             self.send();
         }
-        if self.message.is_empty() && self.templates_are_due() {
+        if let Way::Udp(datagrams) = &mut self.way
+            && self.message.is_empty()
+            && datagrams.wants_templates()
+        {
             elements::templates(&mut self.message);
-            self.templates = Some((Instant::now(), 0));
+            datagrams.has_templates();
         }
         self.message.add(template, &self.record);
     }
 
-    fn templates_are_due(&self) -> bool {
-        self.templates.is_none_or(|(sent, messages)| {
-            !self.wire.is_reliable() && (sent.elapsed() >= REFRESH || messages >= REFRESH_MESSAGES)
-        })
-    }
-
-    /// Sends the message, or counts its records as lost. They were numbered all the same: the collector sees the gap.
     fn send(&mut self) {
         if self.message.is_empty() {
             return;
         }
-        let records = self.message.records();
-        let bytes = self.message.finish(self.sequence, self.exporter.domain);
-        self.sequence = self.sequence.wrapping_add(records);
-        match self.wire.send(bytes) {
-            Ok(()) => {
-                self.exporter.messages += 1;
-                self.exporter.records += u64::from(records);
-            }
-            Err(_) => self.lost += u64::from(records),
-        }
-        if let Some((_, messages)) = &mut self.templates {
-            *messages += 1;
+        self.made += u64::from(self.message.records());
+        match &mut self.way {
+            Way::Udp(datagrams) => datagrams.send(&mut self.message),
+            Way::Tcp(connections) => connections.send(&mut self.message),
         }
         self.message.clear();
+    }
+
+    fn unsent(&self) -> Backlog {
+        match &self.way {
+            Way::Udp(datagrams) => datagrams.backlog(),
+            Way::Tcp(connections) => connections.backlog(),
+        }
     }
 }
 
@@ -125,7 +126,8 @@ impl Sink for Ipfix {
             }
         } else if let Some(stats) = facts.downcast_ref::<StatsFacts>() {
             self.exporter.lost_frames = stats.ledger.lost();
-            self.exporter.lost_records = self.lost;
+            let Backlog { waiting, lost } = self.unsent();
+            (self.exporter.records, self.exporter.lost_records) = (self.made - waiting - lost, lost);
             let template = self.exporter.encode(&mut self.record);
             self.add(template);
         }
@@ -134,11 +136,27 @@ impl Sink for Ipfix {
 
     fn flush(&mut self) -> io::Result<()> {
         self.send();
+        if let Way::Tcp(connections) = &mut self.way {
+            connections.pump();
+        }
         Ok(())
     }
 
+    fn settle(&mut self) -> io::Result<()> {
+        self.send();
+        match &mut self.way {
+            Way::Udp(_) => Ok(()),
+            Way::Tcp(connections) => connections.settle(),
+        }
+    }
+
     fn backlog(&self) -> Option<Backlog> {
-        Some(Backlog { waiting: u64::from(self.message.records()), lost: self.lost })
+        let Backlog { waiting, lost } = self.unsent();
+        Some(Backlog { waiting: waiting + u64::from(self.message.records()), lost })
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.settle()
     }
 }
 

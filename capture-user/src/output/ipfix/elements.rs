@@ -48,8 +48,7 @@ pub(super) struct Flow {
 pub(super) struct Exporter {
     pub(super) domain: u32,
     pub(super) sensor: Box<str>,
-    /// Messages and data records sent.
-    pub(super) messages: u64,
+    /// Data records sent.
     pub(super) records: u64,
     /// Data records that could not be sent.
     pub(super) lost_records: u64,
@@ -95,12 +94,11 @@ static REST: [Element<Flow>; 21] = [
     Element::own(ENTERPRISE, 7, 1, |flow, to| to.push(flow.confidence)),
 ];
 
-/// The scope comes first: observationDomainId. Then its name, exportedMessageTotalCount, exportedFlowRecordTotalCount,
-/// notSentFlowTotalCount, ignoredPacketTotalCount (RFC 7011, sections 4.1 to 4.3).
-static OPTIONS: [Element<Exporter>; 6] = [
+/// The scope comes first: observationDomainId. Then its name, exportedFlowRecordTotalCount, notSentFlowTotalCount,
+/// ignoredPacketTotalCount (RFC 7011, sections 4.1 to 4.3).
+static OPTIONS: [Element<Exporter>; 5] = [
     Element::iana(149, 4, |exporter, to| to.extend(exporter.domain.to_be_bytes())),
     Element::iana_text(300, |exporter, to| text(to, Some(&exporter.sensor))),
-    Element::iana(41, 8, |exporter, to| to.extend(exporter.messages.to_be_bytes())),
     Element::iana(42, 8, |exporter, to| to.extend(exporter.records.to_be_bytes())),
     Element::iana(166, 8, |exporter, to| to.extend(exporter.lost_records.to_be_bytes())),
     Element::iana(164, 8, |exporter, to| to.extend(exporter.lost_frames.to_be_bytes())),
@@ -159,7 +157,7 @@ impl Flow {
 impl Exporter {
     /// One that has sent nothing yet.
     pub(super) fn new(domain: u32, sensor: &str) -> Self {
-        Self { domain, sensor: sensor.into(), messages: 0, records: 0, lost_records: 0, lost_frames: 0 }
+        Self { domain, sensor: sensor.into(), records: 0, lost_records: 0, lost_frames: 0 }
     }
 
     /// Appends the record; the number of its template.

@@ -10,7 +10,7 @@ const HEADER: usize = 16;
 const SET_HEADER: usize = 4;
 
 /// A message in the making.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Message {
     bytes: Vec<u8>,
     /// The set that is open: its number, and where it begins.
@@ -20,6 +20,14 @@ pub(super) struct Message {
 }
 
 impl Message {
+    /// An empty message of this observation domain.
+    pub(super) fn of(domain: u32) -> Self {
+        let mut bytes = vec![0; HEADER];
+        bytes[..2].copy_from_slice(&VERSION.to_be_bytes());
+        bytes[12..].copy_from_slice(&domain.to_be_bytes());
+        Self { bytes, set: None, records: 0 }
+    }
+
     /// Whether nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.len() <= HEADER
@@ -44,9 +52,6 @@ impl Message {
 
     /// Appends a record to the set of that number, which begins anew where another was open.
     pub(super) fn put(&mut self, set: u16, record: &[u8]) {
-        if self.bytes.is_empty() {
-            self.bytes.resize(HEADER, 0);
-        }
         if self.set.is_none_or(|(open, _)| open != set) {
             self.close_set();
             self.set = Some((set, self.bytes.len()));
@@ -63,23 +68,31 @@ impl Message {
         }
     }
 
-    /// The message as it is sent: `sequence` is the number of data records before its own.
-    pub(super) fn finish(&mut self, sequence: u32, domain: u32) -> &[u8] {
+    /// The message as it is sent, but for its number.
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
         self.close_set();
-        let seconds = (Timestamp::now().as_nanos() / 1_000_000_000) as u32;
         let length = self.bytes.len() as u16;
-        self.bytes[..2].copy_from_slice(&VERSION.to_be_bytes());
-        self.bytes[2..4].copy_from_slice(&length.to_be_bytes());
-        self.bytes[4..8].copy_from_slice(&seconds.to_be_bytes());
-        self.bytes[8..12].copy_from_slice(&sequence.to_be_bytes());
-        self.bytes[12..HEADER].copy_from_slice(&domain.to_be_bytes());
-        &self.bytes
+        if let Some(place) = self.bytes.get_mut(2..4) {
+            place.copy_from_slice(&length.to_be_bytes());
+        }
+        &mut self.bytes
     }
 
     /// Empties it for the next.
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
+        self.bytes.truncate(HEADER);
         self.set = None;
         self.records = 0;
+    }
+}
+
+/// Numbers a message that leaves now: by the data records before its own (RFC 7011, section 3.1).
+pub(super) fn stamp(message: &mut [u8], sequence: u32) {
+    let seconds = (Timestamp::now().as_nanos() / 1_000_000_000) as u32;
+    if let Some(place) = message.get_mut(4..8) {
+        place.copy_from_slice(&seconds.to_be_bytes());
+    }
+    if let Some(place) = message.get_mut(8..12) {
+        place.copy_from_slice(&sequence.to_be_bytes());
     }
 }

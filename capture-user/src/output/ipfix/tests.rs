@@ -1,6 +1,7 @@
 //! Messages as they arrive; collectors read them in the integration tests.
 
-use std::net::UdpSocket;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::*;
 use crate::flow::{CommunityId, EndReason, Protocol};
@@ -15,7 +16,7 @@ fn pair() -> (UdpSocket, Ipfix) {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     socket.set_nonblocking(true).expect("a socket");
     let collector = format!("udp:{}", socket.local_addr().expect("an address"));
-    let exporter = Ipfix::open(&collector.parse().expect("a collector"), "sensor").expect("a way to it");
+    let exporter = Ipfix::open(&collector.parse().expect("a collector"), "sensor", true).expect("a way to it");
     (socket, exporter)
 }
 
@@ -66,6 +67,10 @@ fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
     bytes[at..at + length].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
+/// Bytes of the record that [`flow`] becomes.
+const RECORD: usize =
+    4 + 4 + 2 + 2 + 1 + 2 + 8 + 8 + 1 + 1 + 2 * (8 + 8 + 2) + (1 + 30) + 1 + (1 + 9) + (1 + 10) + 1 + 1 + 1;
+
 /// The sets of a message: number and contents.
 fn sets(message: &[u8]) -> Vec<(u64, Vec<u8>)> {
     assert_eq!((number(message, 0, 2), number(message, 2, 2)), (10, message.len() as u64));
@@ -87,8 +92,6 @@ fn records_are_numbered_and_messages_fit_a_datagram() {
     exporter.flush().expect("it goes on");
     let messages = received(&socket);
     assert!(messages.len() > 5, "{} messages", messages.len());
-    let length =
-        4 + 4 + 2 + 2 + 1 + 2 + 8 + 8 + 1 + 1 + 2 * (8 + 8 + 2) + (1 + 30) + 1 + (1 + 9) + (1 + 10) + 1 + 1 + 1;
     let mut before = 0;
     for (place, message) in messages.iter().enumerate() {
         assert!(message.len() <= 1400);
@@ -99,8 +102,8 @@ fn records_are_numbered_and_messages_fit_a_datagram() {
             assert_eq!(sets.drain(..2).map(|(set, _)| set).collect::<Vec<_>>(), [2, 3], "templates come first");
         }
         let [(256, records)] = &sets[..] else { panic!("{sets:?}") };
-        assert_eq!(records.len() % length, 0);
-        for record in records.chunks(length) {
+        assert_eq!(records.len() % RECORD, 0);
+        for record in records.chunks(RECORD) {
             before += 1;
             assert_eq!(number(record, 8, 2), before, "the source's port");
             assert_eq!((number(record, 15, 8), number(record, 23, 8)), (1500, 8000), "start and end");
@@ -176,7 +179,98 @@ fn what_nobody_takes_is_counted_and_the_numbers_go_on() {
     let options = sets(&messages[1]);
     let [(258, account)] = &options[..] else { panic!("{options:?}") };
     assert_eq!((number(account, 0, 4), &account[4..11]), (u64::from(domain("sensor")), &b"\x06sensor"[..]));
-    assert_eq!(number(account, 27, 8), 10, "records that were not sent");
+    assert_eq!((number(account, 11, 8), number(account, 19, 8)), (1, 10), "records sent, and not sent");
+}
+
+/// Messages of a connection, up to so many data records of flows.
+fn over(connection: &mut TcpStream, count: u64) -> Vec<Vec<u8>> {
+    let (mut messages, mut records) = (Vec::new(), 0);
+    while records < count {
+        let mut message = vec![0; 16];
+        connection.read_exact(&mut message).expect("a header");
+        message.resize(number(&message, 2, 2) as usize, 0);
+        connection.read_exact(&mut message[16..]).expect("the rest of it");
+        records += ports(&message).len() as u64;
+        messages.push(message);
+    }
+    messages
+}
+
+/// The source's ports of the flows in a message: their names in these tests.
+fn ports(message: &[u8]) -> Vec<u64> {
+    let flows = sets(message).into_iter().filter(|(set, _)| *set == 256);
+    flows
+        .flat_map(|(_, records)| records.chunks(RECORD).map(|record| number(record, 8, 2)).collect::<Vec<_>>())
+        .collect()
+}
+
+fn to_tcp(port: u16, live: bool) -> Ipfix {
+    Ipfix::open(&format!("tcp:127.0.0.1:{port}").parse().expect("a collector"), "sensor", live)
+        .expect("it is tried again")
+}
+
+fn send(exporter: &mut Ipfix, ports: std::ops::RangeInclusive<u16>) {
+    for port in ports {
+        exporter.record(&flow(port, 7, EndReason::Idle)).expect("it goes on");
+    }
+    exporter.flush().expect("it goes on");
+}
+
+#[test]
+fn a_connection_begins_with_templates_and_counts_from_nought() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let mut exporter = to_tcp(port, true);
+    for round in 0..3 {
+        let (mut connection, _) = listener.accept().expect("it connects");
+        send(&mut exporter, 1..=50);
+        let messages = over(&mut connection, 50);
+        let [(2, _), (3, _)] = &sets(&messages[0])[..] else { panic!("no templates") };
+        let mut before = 0;
+        for message in &messages {
+            assert_eq!(number(message, 8, 4), before, "round {round}");
+            before += ports(message).len() as u64;
+        }
+        drop(connection);
+        let gone = || exporter.flush().map(|()| exporter.backlog());
+        assert_eq!(
+            std::iter::repeat_with(gone).take(3).last().expect("three").expect("it goes on"),
+            Some(Backlog::default())
+        );
+    }
+}
+
+#[test]
+fn flows_wait_for_a_collector_that_is_away() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    drop(listener);
+    let mut exporter = to_tcp(port, true);
+    send(&mut exporter, 1..=100);
+    assert_eq!(exporter.backlog(), Some(Backlog { waiting: 100, lost: 0 }));
+    let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free again");
+    let collector = std::thread::spawn(move || over(&mut listener.accept().expect("it connects").0, 100));
+    exporter.settle().expect("somebody came");
+    assert_eq!(exporter.backlog(), Some(Backlog::default()));
+    let messages = collector.join().expect("no collector panics");
+    assert!(messages.iter().flat_map(|message| ports(message)).eq(1..=100));
+}
+
+#[test]
+fn a_collector_that_takes_nothing_costs_counted_flows_and_no_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let mut exporter = to_tcp(port, true);
+    let (_connection, _) = listener.accept().expect("it connects");
+    for _ in 0..4 {
+        send(&mut exporter, 1..=u16::MAX);
+    }
+    let Some(Backlog { waiting, lost }) = exporter.backlog() else { panic!("it knows") };
+    assert!(waiting > 0 && lost > 0 && waiting + lost < 4 * 65_535, "{waiting} wait, {lost} are lost");
+    let error = exporter.settle().expect_err("it is too slow").to_string();
+    let lost = waiting + lost;
+    assert_eq!(error, format!("the collector is too slow; {waiting} records at the end are lost, {lost} in all"));
+    assert_eq!(exporter.backlog(), Some(Backlog { waiting: 0, lost }));
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl Sinks {
 
     /// An exporter of flows.
     pub fn export(&self, collector: &Collector) -> io::Result<Box<dyn Sink>> {
-        Ok(Box::new(Ipfix::open(collector, &self.sensor)?))
+        Ok(Box::new(Ipfix::open(collector, &self.sensor, self.live)?))
     }
 
     /// Lines for people, on standard output.
