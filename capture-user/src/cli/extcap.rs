@@ -12,7 +12,7 @@ pub enum Extcap {
     /// Make Wireshark and tshark list padtap's interfaces.
     ///
     /// It puts a launcher into the folder that they look for extcap programs in. They run it as the user who runs them,
-    /// who must be allowed to capture: root, or `setcap cap_bpf,cap_net_admin,cap_net_raw,cap_ipc_lock+ep padtap`.
+    /// who must be allowed to capture: root, or `setcap cap_bpf,cap_perfmon,cap_net_admin,cap_net_raw,cap_ipc_lock+ep padtap`.
     Install(Folder),
     /// Take the launcher away.
     Uninstall(Folder),
