@@ -3,6 +3,7 @@
 mod bench;
 mod capture;
 mod config;
+mod extcap;
 mod knowledge;
 mod output;
 
@@ -10,10 +11,11 @@ use std::path::PathBuf;
 
 use clap::builder::Styles;
 use clap::builder::styling::Style;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use bench::{Bench, BenchLive, BenchMode, Inject};
 pub use capture::{Attach, Backend, Capture, Copying, CpuList, Filter, Read, Run, Snap};
+pub use extcap::{Call, Extcap, Folder};
 pub use knowledge::{Devices, Knowledge, Table, Tables};
 pub use output::{OnFull, Output};
 
@@ -77,6 +79,9 @@ pub enum Command {
     Knowledge(Knowledge),
     /// Print the JSON Schema of records: every kind, its fields, what they mean and their units.
     Schema,
+    /// Appear in Wireshark as interfaces, captured through XDP.
+    #[command(subcommand)]
+    Extcap(Extcap),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -140,6 +145,19 @@ impl Cli {
         Self::from_arg_matches(&command.try_get_matches_from(arguments)?)
     }
 
+    /// The options of `padtap capture` with these arguments.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn capture(arguments: Vec<String>) -> Result<Box<Capture>, clap::Error> {
+        let command = ["padtap", "capture"].map(str::to_owned);
+        match Self::parse_last_wins(&command.into_iter().chain(arguments).map(Into::into).collect::<Vec<_>>())?.command
+        {
+            Command::Capture(options) => Ok(options),
+            _ => Err(Self::command().error(clap::error::ErrorKind::InvalidSubcommand, "not a capture")),
+        }
+    }
+
     fn config(&self) -> Option<&PathBuf> {
         match &self.command {
             Command::Capture(capture) => capture.config.as_ref(),
@@ -166,6 +184,11 @@ impl Cli {
     pub fn print_manual() -> std::io::Result<()> {
         clap_mangen::Man::new(Self::command()).render(&mut std::io::stdout())
     }
+}
+
+/// How an option's value is written.
+pub fn name_of(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ mod capture;
 mod demo;
 mod devices;
 mod doctor;
+mod extcap;
 mod frames;
 mod knowledge;
 mod logger;
+mod pipe;
 mod read;
 mod session;
 mod signals;
@@ -76,6 +78,7 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
             writeln!(io::stdout(), "{schema}")?;
             Ok(Outcome::default())
         }
+        Command::Extcap(command) => extcap::run(&command),
         Command::Completions { shell } => {
             Cli::print_completions(shell)?;
             Ok(Outcome::default())

@@ -35,7 +35,7 @@ pub use dissector::{Dissector, Settings};
 pub use duplicates::Duplicates;
 pub use ip::{Fragment, Ip};
 pub use layer::Layer;
-pub use mac::Mac;
+pub use mac::{Mac, MacError};
 pub use summary::summary;
 pub use transport::{Icmp, Tcp, TcpFlags, Transport, Udp};
 

@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use application::{Application, Surroundings};
-pub use community_id::CommunityId;
+pub use community_id::{CommunityId, CommunityIdError};
 pub use holders::Holder;
 pub use key::{Key, Protocol};
 pub use marks::Marks;

@@ -5,11 +5,13 @@ pub mod arrow;
 pub mod destination;
 pub mod eve;
 mod file;
+pub mod ipfix;
 pub mod lines;
 pub mod ndjson;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod pcapng;
+mod peer;
 pub mod text;
 mod writers;
 

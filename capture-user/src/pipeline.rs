@@ -24,7 +24,7 @@ use crate::ledger::{Ledger, Work};
 use crate::limits::Reached;
 use crate::names::Names;
 use crate::output::Outlet;
-use crate::output::pcapng::Filler;
+use crate::output::pcapng::{Comments, Filler};
 use crate::shard;
 use crate::source::{Error, Frame, Source, Tally};
 use crate::time::Timestamp;
@@ -47,6 +47,8 @@ pub struct Config {
     pub wanted: Option<Wanted>,
     /// Where frames go that are to be written to a capture file.
     pub frames: Option<Filler>,
+    /// What is to hear the records, for comments on frames that are written later.
+    pub comments: Option<Comments>,
     /// How much slower a worker is made, for tests of overload: a pause after each batch.
     pub stall: Option<Duration>,
 }
@@ -76,6 +78,7 @@ struct Published {
     latency: Latency,
     clock: Option<Timestamp>,
     names: BTreeMap<IpAddr, Arc<str>>,
+    comments: Comments,
 }
 
 impl Control {
@@ -147,6 +150,17 @@ impl Control {
     /// The names of addresses, as the consoles asked for them; known once all threads have ended.
     pub fn take_names(&self) -> BTreeMap<IpAddr, Arc<str>> {
         self.published.lock().map(|mut published| std::mem::take(&mut published.names)).unwrap_or_default()
+    }
+
+    /// What the records said of frames; known once all threads have ended.
+    pub fn take_comments(&self) -> Comments {
+        self.published.lock().map(|mut published| std::mem::take(&mut published.comments)).unwrap_or_default()
+    }
+
+    fn publish_comments(&self, comments: Comments) {
+        if let Ok(mut published) = self.published.lock() {
+            published.comments.absorb(comments);
+        }
     }
 
     fn publish_names(&self, names: &Names) {

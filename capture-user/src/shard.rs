@@ -12,7 +12,7 @@ use crate::ledger::Work;
 use crate::limits::Reached;
 use crate::names::Names;
 use crate::reassembly::stream::{Delivery, Streams, Take};
-use crate::record::{Record, Subject};
+use crate::record::{FlowFacts, Record, Subject};
 use crate::shunt::{Shunted, Shunts};
 use crate::source::Frame;
 use crate::time::Timestamp;
@@ -27,6 +27,8 @@ pub struct Config {
     pub flows: flow::Config,
     /// Whether every packet becomes a record.
     pub packets: bool,
+    /// Whether flows are told of as they begin, too: see [`Shard::take_begun`].
+    pub beginnings: bool,
     /// How names of people are shown.
     pub people: People,
     /// What is known of consoles, services and networks.
@@ -44,6 +46,7 @@ impl Default for Config {
             dissect: Settings::default(),
             flows: flow::Config::default(),
             packets: false,
+            beginnings: false,
             people: People::default(),
             knowledge: Knowledge::embedded(),
             devices: Registry::default(),
@@ -83,6 +86,8 @@ impl Shard {
                     timeline: Timeline::new(config.knowledge.clone()),
                     classifier: Classifier::new(config.knowledge.clone(), config.devices.clone()),
                     records: Vec::new(),
+                    beginnings: config.beginnings,
+                    begun: None,
                 },
             },
             packets: config.packets,
@@ -95,6 +100,11 @@ impl Shard {
     /// Records made since they were last taken.
     pub fn records(&mut self) -> &mut Vec<Record> {
         &mut self.traffic.talk.records
+    }
+
+    /// What is known of the flow that the latest frame began, if it began one.
+    pub fn take_begun(&mut self) -> Option<FlowFacts> {
+        self.traffic.talk.begun.take()
     }
 
     /// The names that servers were called by.
@@ -189,7 +199,8 @@ impl Traffic {
             return None;
         }
         let (flow, direction) = flows.observe(packet, frame, &mut |flow, reason| talk.report(flow, reason))?;
-        if flow.is_new() {
+        let new = flow.is_new();
+        if new {
             talk.begin(flow, packet, frame.time);
             talk.timeline.opened(flow, frame.time);
         }
@@ -215,6 +226,9 @@ impl Traffic {
         {
             shunted.ask(flow);
         }
+        if new && talk.beginnings {
+            talk.begun = Some(FlowFacts::of(flow, EndReason::Interval, talk.classifier.classify(flow)));
+        }
         let protocol = flow.application.protocol().map(|protocol| protocol.name);
         let (change, holder) = (flow.weigh(), flow.holder());
         if let Some(holder) = holder {
@@ -234,6 +248,9 @@ struct Talk {
     timeline: Timeline,
     classifier: Classifier,
     records: Vec<Record>,
+    beginnings: bool,
+    /// What is known of the flow that the latest frame began.
+    begun: Option<FlowFacts>,
 }
 
 impl Talk {

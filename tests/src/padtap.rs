@@ -277,6 +277,12 @@ impl Running {
         records(&bytes[..whole])
     }
 
+    /// Waits for so many lines on standard output.
+    #[track_caller]
+    pub fn wait_for_lines(&self, count: usize) {
+        wait_until("lines", || self.stdout.so_far().iter().filter(|&&byte| byte == b'\n').count() >= count);
+    }
+
     /// Waits until the records fulfil a condition.
     #[track_caller]
     pub fn wait_for(&self, what: &str, condition: impl Fn(&[Value]) -> bool) {

@@ -13,6 +13,7 @@ const PEERS: &[(&str, &str)] = &[
     ("capinfos", "wireshark-common"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
+    ("nfcapd", "nfdump"),
     ("openssl", "openssl"),
     ("python3", "python3"),
     ("setpriv", "util-linux"),
@@ -20,6 +21,7 @@ const PEERS: &[(&str, &str)] = &[
     ("tcpdump", "tcpdump"),
     ("tcpreplay", "tcpreplay"),
     ("tshark", "tshark"),
+    ("unshare", "util-linux"),
 ];
 
 /// Python packages that tests run, as pip names them, each at the version it was tested with.

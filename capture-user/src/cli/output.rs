@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use capture_user::output::destination::{Format, Target};
+use capture_user::output::ipfix::Collector;
+use capture_user::output::pcapng::Only;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
@@ -48,6 +50,14 @@ pub struct Output {
     /// dumpcap has it. May be given often.
     #[arg(short = 'b', long, value_name = "CONDITION", requires = "write")]
     pub ring_buffer: Vec<String>,
+    /// Write only these frames of capture files: `console=MAC`, `match=N` (the N-th that was played) or `match=TIME` (as
+    /// its record's start), `flow=COMMUNITY_ID`.
+    #[arg(long, value_name = "WHAT", requires = "write")]
+    pub only: Option<Only>,
+    /// Export flows as IPFIX to a collector: `udp:HOST:PORT` or `tcp:HOST:PORT`; without a port to 4739. May be given
+    /// often.
+    #[arg(long, value_name = "COLLECTOR")]
+    pub ipfix: Vec<Collector>,
     /// A record (or line) for every packet, too.
     #[arg(long)]
     pub packets: bool,
@@ -77,7 +87,7 @@ pub struct Output {
 impl Output {
     /// Whether any option says where records go.
     pub fn takes_records(&self) -> bool {
-        self.json || !self.output.is_empty() || self.parquet.is_some() || self.arrow.is_some()
+        self.json || !self.output.is_empty() || self.parquet.is_some() || self.arrow.is_some() || !self.ipfix.is_empty()
     }
 }
 

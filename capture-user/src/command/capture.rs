@@ -20,6 +20,7 @@ use capture_user::source::{Error, LinkType, Tally};
 
 use self::auto::Auto;
 use self::shunting::Shunting;
+use super::pipe::Pipe;
 use super::session::{self, Plan, Warden};
 use super::signals::Signals;
 use super::{Outcome, Usage, frames, logger};
@@ -47,13 +48,13 @@ fn with_xdp(options: &cli::Capture, signals: Signals) -> anyhow::Result<Outcome>
     }
     let cores = available_parallelism().map_or(1, |cores| cores.get());
     let mut plan = plan(options, cores.saturating_sub(sources.len()).max(1), signals)?;
-    let auto = auto(options, &plan.devices);
+    let (auto, pipe) = (auto(options, &plan.devices), Pipe::at(options.output.write.as_deref()));
     let shunting = options.shunt.then(|| {
         let (shunts, requests) = shunt::shunts();
         plan.shunts = Some(shunts);
         Shunting::new(requests)
     });
-    session::run(sources, plan, &mut Live { control, tally: Tally::default(), filter, auto, shunting })
+    session::run(sources, plan, &mut Live { control, tally: Tally::default(), filter, auto, shunting, pipe })
 }
 
 fn xdp_config(options: &cli::Capture) -> anyhow::Result<xdp::Config> {
@@ -128,6 +129,7 @@ fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Res
         workers,
         wanted: frames::expression(&options.filter)?,
         interfaces: vec![interface],
+        replay: None,
         signals,
         devices: Registry::default(),
         shunts: None,
@@ -158,6 +160,8 @@ struct Live {
     filter: ConsoleFilter,
     auto: Option<Auto>,
     shunting: Option<Shunting>,
+    /// What frames are written to, if that is one.
+    pipe: Pipe,
 }
 
 impl Warden for Live {
@@ -178,6 +182,10 @@ impl Warden for Live {
             shunting.serve(&mut self.control.program())?;
         }
         Ok(())
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.pipe.is_abandoned()
     }
 
     fn stop(&mut self) {
@@ -202,7 +210,8 @@ fn with_packet_socket(options: &cli::Capture, signals: Signals) -> anyhow::Resul
     }
     let filter = Arc::new(RwLock::new(console_filter(options)?));
     let plan = plan(options, 1, signals)?;
-    let mut warden = Exchange { filter: filter.clone(), auto: auto(options, &plan.devices) };
+    let pipe = Pipe::at(options.output.write.as_deref());
+    let mut warden = Exchange { filter: filter.clone(), auto: auto(options, &plan.devices), pipe };
     let source = PacketSource::open(&options.interface, move |frame| {
         route(frame, &filter.read().unwrap_or_else(PoisonError::into_inner))
     });
@@ -227,6 +236,7 @@ fn hint(error: Error, options: &cli::Capture) -> anyhow::Error {
 struct Exchange {
     filter: Arc<RwLock<ConsoleFilter>>,
     auto: Option<Auto>,
+    pipe: Pipe,
 }
 
 impl Warden for Exchange {
@@ -235,6 +245,10 @@ impl Warden for Exchange {
             auto.add(&mut self.filter.write().unwrap_or_else(PoisonError::into_inner));
         }
         Ok(())
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.pipe.is_abandoned()
     }
 
     fn reload(&mut self) -> anyhow::Result<()> {

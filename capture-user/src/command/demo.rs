@@ -88,6 +88,7 @@ fn plan(options: &cli::Demo, signals: Signals) -> Plan<'_> {
         wanted: None,
         files: Vec::new(),
         interfaces: Vec::new(),
+        replay: None,
         signals,
         devices: Registry::default(),
         shunts: None,

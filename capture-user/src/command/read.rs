@@ -1,13 +1,20 @@
 //! `padtap read`: capture files through the engine.
 
-use capture_user::classify::Registry;
-use capture_user::source::pcap;
-use capture_user::source::route::route;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::session::{self, Nobody, Plan};
+use capture_user::classify::Registry;
+use capture_user::source::route::route;
+use capture_user::source::{Error, Frame, Received, Source, View, pcap};
+
+use super::session::{self, Nobody, Plan, Replay};
 use super::signals::Signals;
 use super::{Outcome, Usage, frames, logger};
 use crate::cli::Read;
+
+/// Frames that are taken at once when files are read again.
+const BURST: usize = 256;
 
 /// Reads the files one after the other.
 ///
@@ -23,9 +30,11 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
     let consoles = frames::consoles(&options.filter)?;
     let wanted = frames::expression(&options.filter)?;
     let files: Vec<_> = options.read.iter().chain(&options.files).cloned().collect();
-    let source = pcap::open(&files, move |frame| {
+    let router = move |frame: &Frame<'_>| {
         if wanted.as_ref().is_some_and(|wanted| !wanted(frame)) { None } else { route(frame, &consoles) }
-    })?;
+    };
+    let source = pcap::open(&files, router.clone())?;
+    let replay = files.iter().all(|file| can_be_read_again(file)).then(|| again(files.clone(), router));
     let Read { run, output, .. } = options;
     let plan = Plan {
         run,
@@ -34,9 +43,39 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         wanted: None,
         files,
         interfaces: Vec::new(),
+        replay,
         signals,
         devices: Registry::default(),
         shunts: None,
     };
     session::run(vec![source], plan, &mut Nobody)
+}
+
+fn can_be_read_again(file: &Path) -> bool {
+    file.as_os_str() != "-" && file.is_file()
+}
+
+/// Reads the files once more. Where the first reading came to a damage, so does this.
+fn again<'a, R>(files: Vec<PathBuf>, router: R) -> Replay<'a>
+where
+    R: FnMut(&Frame<'_>) -> Option<u32> + Clone + 'a,
+{
+    Box::new(move |each| {
+        let mut source = pcap::open(&files, router.clone())?;
+        let (view, mut tokens, mut scratch) = (source.view(), Vec::new(), Vec::new());
+        loop {
+            let received = source.receive(BURST, Duration::ZERO, &mut tokens);
+            for token in &tokens {
+                if each(&view.frame(token, &mut scratch), &|| source.interfaces()) == ControlFlow::Break(()) {
+                    return Ok(());
+                }
+            }
+            source.recycle(&mut tokens);
+            match received {
+                Ok(Received::End) | Err(Error::Damaged { .. } | Error::Unsupported { .. }) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    })
 }

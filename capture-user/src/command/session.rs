@@ -1,6 +1,7 @@
 //! One run of the engine: sources in, outputs out, and somebody who watches over it.
 
 mod outputs;
+mod rewrite;
 
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZero;
@@ -22,6 +23,8 @@ use capture_user::source::{Source, Tally};
 use capture_user::{flow, shard};
 
 use self::outputs::{FrameFile, Outputs, Sinks};
+pub use self::rewrite::Replay;
+use self::rewrite::{Found, Rewrite};
 use super::signals::Signals;
 use super::{Outcome, Usage, knowledge, summary};
 use crate::cli;
@@ -44,6 +47,8 @@ pub struct Plan<'a> {
     pub files: Vec<PathBuf>,
     /// The interfaces, as a capture file describes them.
     pub interfaces: Vec<Description>,
+    /// Hands out the same frames once more, where they are in files.
+    pub replay: Option<Replay<'a>>,
     /// Listened to since before there were sources: whoever sees that a capture has begun may send one.
     pub signals: Signals,
     /// The devices that become known.
@@ -93,7 +98,7 @@ impl Warden for Nobody {}
 ///
 /// # Errors
 /// The first of: an output that cannot be opened, a source that broke, an output that failed.
-pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn Warden) -> anyhow::Result<Outcome> {
+pub fn run<S: Source + Send>(sources: Vec<S>, mut plan: Plan<'_>, warden: &mut dyn Warden) -> anyhow::Result<Outcome> {
     let live = sources.iter().any(Source::is_live);
     let stop = limits("-a", &plan.run.autostop)?;
     if plan.output.write.is_none() && (stop.size.is_some() || stop.files.is_some()) {
@@ -102,15 +107,21 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
     let sinks = Sinks::new(plan.output, live)?;
     let control = Control::default();
     thread::scope(|scope| {
-        let frames = FrameFile::open(plan.output, plan.interfaces.clone(), stop, live, scope, &control)?;
+        let shard = shard_config(&plan)?;
+        let rewrite = Rewrite::open(plan.output, stop, shard.dissect, plan.replay.take())?;
+        let frames = match &rewrite {
+            Some(_) => None,
+            None => FrameFile::open(plan.output, plan.interfaces.clone(), stop, live, scope, &control)?,
+        };
         let outputs = Outputs::open(&sinks, plan.output, &plan.files)?;
         let config = pipeline::Config {
             workers: plan.run.workers.unwrap_or(plan.workers),
             pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
             limit: plan.run.count.into_iter().chain(stop.packets.and_then(NonZero::new)).min(),
-            shard: shard_config(&plan)?,
+            shard: shard::Config { beginnings: frames.is_some(), ..shard },
             wanted: plan.wanted.clone(),
             frames: frames.as_ref().map(FrameFile::filler),
+            comments: rewrite.as_ref().map(Rewrite::comments),
             stall: plan.run.stall_worker_us.map(Duration::from_micros),
         };
         // The seconds of a file are those of its packets, which the writer of frames keeps.
@@ -129,7 +140,10 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
         let outcome = engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut ledger = watch.ledger();
         let (limits, latency) = (control.limits(), watch.all_latency());
-        let written = frames.map(|frames| frames.finish(&mut ledger, &control.take_names())).transpose();
+        let written = match rewrite {
+            Some(rewrite) => rewrite.finish(Found::by(&control), &plan.signals, &mut ledger),
+            None => frames.map_or(Ok(false), |frames| frames.finish(&mut ledger, &control.take_names())),
+        };
         let time = control.clock().unwrap_or_else(Timestamp::now);
         let told = outputs.finish(time, &mut ledger, limits, &latency);
         if !plan.output.quiet {
@@ -138,7 +152,7 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
         }
         outcome?;
         watched?;
-        let full = written?.unwrap_or(false) | told.full;
+        let full = written? | told.full;
         Ok(Outcome { lost: plan.run.fail_on_drop && ledger.lost() > 0, full, failed: told.failed })
     })
 }
@@ -160,6 +174,7 @@ fn shard_config(plan: &Plan<'_>) -> anyhow::Result<shard::Config> {
             ..flow::Config::default()
         },
         packets: plan.output.packets,
+        beginnings: false,
         people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
         dissect: Settings { duplicate_window: plan.run.mirror_window, ..Settings::default() },
         knowledge: knowledge::load(&plan.run.knowledge)?,

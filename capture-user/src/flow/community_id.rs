@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +14,8 @@ use sha1::{Digest, Sha1};
 use super::Key;
 
 /// A flow's Community ID under seed 0; printed as `1:` and base64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommunityId([u8; 20]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CommunityId(pub(crate) [u8; 20]);
 
 impl CommunityId {
     /// The name of the flow with this key.
@@ -53,6 +54,20 @@ impl fmt::Display for CommunityId {
     }
 }
 
+/// A text that is no Community ID of version 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}`: expected a Community ID, 1: and 28 characters of base64")]
+pub struct CommunityIdError(String);
+
+impl FromStr for CommunityId {
+    type Err = CommunityIdError;
+
+    fn from_str(text: &str) -> Result<Self, CommunityIdError> {
+        let hash = text.strip_prefix("1:").and_then(|hash| STANDARD.decode(hash).ok());
+        hash.and_then(|hash| hash.try_into().ok()).map(Self).ok_or_else(|| CommunityIdError(text.to_owned()))
+    }
+}
+
 impl Serialize for CommunityId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -66,5 +81,25 @@ impl JsonSchema for CommunityId {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "pattern": "^1:[A-Za-z0-9+/]{27}=$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read() {
+        let id = CommunityId([7; 20]);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in [
+            "",
+            "1:",
+            "2:BwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+            "1:BwcHBwcHBwcHBwcHBwcHBwcHBw==",
+            "BwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+        ] {
+            assert!(text.parse::<CommunityId>().is_err_and(|error| error.to_string().contains(text)), "{text}");
+        }
     }
 }

@@ -3,7 +3,6 @@
 mod compression;
 mod files;
 mod outbox;
-mod peer;
 mod socket;
 
 use std::io;

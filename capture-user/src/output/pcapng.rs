@@ -8,16 +8,22 @@
 //!
 //! A file is written under a temporary name beside its own and renamed when it is complete, which it is also after an
 //! error and after a rotation. Times are nanoseconds, numbers little-endian.
+//!
+//! For people there are [`comments`] on packets, names of addresses, and files of one console, match or flow ([`Only`]).
 
 mod block;
+pub mod comments;
 mod encode;
 mod limits;
+mod only;
 mod pool;
 mod writer;
 
 pub use self::block::{Block, Note};
+pub use self::comments::Comments;
 pub use self::encode::{Description, Statistics};
 pub use self::limits::{Limits, LimitsError};
+pub use self::only::{Ends, Only, OnlyError, Played, Selection};
 pub use self::pool::{Drain, Drained, Ending, Filler, pool};
 pub use self::writer::{Config, Error, Progress, Summary, Writer};
 

@@ -9,7 +9,8 @@ use super::{Config, Control};
 use crate::classify::{self, DeviceFacts, Registry};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::output::Outlet;
-use crate::output::pcapng::{Filler, Note};
+use crate::output::pcapng::comments::known_now;
+use crate::output::pcapng::{Comments, Filler, Note};
 use crate::record::Record;
 use crate::shard::Shard;
 use crate::source::{Source, View};
@@ -49,6 +50,7 @@ pub(super) struct Desk<'a> {
     clock: Timestamp,
     published: Instant,
     frames: Option<Filler>,
+    comments: Option<Comments>,
     stall: Option<Duration>,
     devices: Registry,
     /// Of the tables it knows by.
@@ -67,6 +69,7 @@ impl<'a> Desk<'a> {
             clock: Timestamp::from_nanos(i64::MIN),
             published: Instant::now(),
             frames: config.frames.clone(),
+            comments: config.comments.clone(),
             stall: config.stall,
             devices: config.shard.devices.clone(),
             revision: 0,
@@ -85,10 +88,13 @@ impl<'a> Desk<'a> {
             let waited = self.watch.until_lap(arrival.reading);
             let frame = view.frame(token, &mut self.scratch);
             self.clock = self.clock.max(frame.time);
+            let told = self.shard.records().len();
             self.shard.process(&frame, &mut self.watch, &mut self.latency);
             if let Some(frames) = &mut self.frames {
                 self.shard.work.frames_to_write += 1;
-                frames.push(&frame, Note::default());
+                let begun = self.shard.take_begun();
+                let comment = known_now(begun.as_ref(), self.shard.records().get(told..).unwrap_or_default());
+                frames.push(&frame, Note { comment: comment.as_deref(), drops: None });
             }
             self.latency.record(Stage::Emit, self.watch.lap());
             let before = view.stamped(token).map(|stamp| arrival.monotonic.saturating_sub(stamp));
@@ -108,7 +114,7 @@ impl<'a> Desk<'a> {
     pub(super) fn rest(&mut self) {
         if let Some(now) = self.control.present() {
             self.shard.advance(now);
-            self.outlet.send(self.shard.records());
+            self.send();
         }
         self.keep_house();
     }
@@ -130,8 +136,15 @@ impl<'a> Desk<'a> {
             self.shard.work.write_drops += frames.take_dropped();
         }
         if due || self.shard.records().len() >= RECORDS {
-            self.outlet.send(self.shard.records());
+            self.send();
         }
+    }
+
+    fn send(&mut self) {
+        if let Some(comments) = &mut self.comments {
+            self.shard.records().iter().for_each(|record| comments.hear(record));
+        }
+        self.outlet.send(self.shard.records());
     }
 
     fn tell_devices(&mut self, news: Vec<(Timestamp, DeviceFacts)>) {
@@ -154,7 +167,10 @@ impl<'a> Desk<'a> {
             frames.flush();
             self.shard.work.write_drops += frames.take_dropped();
         }
-        self.outlet.send(self.shard.records());
+        self.send();
+        if let Some(comments) = self.comments.take() {
+            self.control.publish_comments(comments);
+        }
         self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
         self.control.publish_names(self.shard.names());
     }

@@ -101,11 +101,19 @@ pub struct Way {
 impl Record {
     /// What there is to tell of a flow.
     pub fn flow(flow: &Flow, end_reason: EndReason, conclusion: Classification) -> Self {
+        let facts = Box::new(FlowFacts::of(flow, end_reason, conclusion));
+        Self { kind: "flow", time: flow.end, subject: Subject::flow(flow), facts }
+    }
+}
+
+impl FlowFacts {
+    /// The facts of a flow, and what was concluded from them.
+    pub fn of(flow: &Flow, end_reason: EndReason, conclusion: Classification) -> Self {
         let [out, inward] = &flow.traffic;
         let seconds = flow.end.nanos_since(flow.start) as f64 / 1e9;
         let label = &flow.application.label;
         let tcp = flow.tcp.as_ref();
-        let facts = FlowFacts {
+        Self {
             start: flow.start,
             end: flow.end,
             end_reason,
@@ -128,8 +136,7 @@ impl Record {
             flags: flow.tcp_flags().map(letters),
             out: way(out, seconds),
             inward: way(inward, seconds),
-        };
-        Self { kind: "flow", time: flow.end, subject: Subject::flow(flow), facts: Box::new(facts) }
+        }
     }
 }
 

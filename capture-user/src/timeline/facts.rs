@@ -1,5 +1,6 @@
 //! The `match` and `phase` records.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -123,6 +124,13 @@ pub enum Phase {
     InMatch,
     /// The match is over; results are on their way.
     Ending,
+}
+
+/// By its name in records.
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// What a `phase` record tells.

@@ -2,6 +2,7 @@
 
 mod foreign;
 mod full;
+mod people;
 mod tools;
 
 use std::path::{Path, PathBuf};

@@ -27,7 +27,7 @@ use super::limits;
 use crate::cli;
 
 /// A block of frames on its way to the disk, in bytes, and how many there are of them: what a disk may be behind.
-const BLOCK: usize = 256 * 1024;
+pub const BLOCK: usize = 256 * 1024;
 const BLOCKS: usize = 128;
 
 /// Open sinks, each under its name.
@@ -57,6 +57,10 @@ impl Outputs {
         for target in sinks.targets() {
             let name = target.destination.to_string();
             opened.push((name.clone(), sinks.open(target).with_context(|| name)?));
+        }
+        for collector in &options.ipfix {
+            let name = collector.to_string();
+            opened.push((name.clone(), sinks.export(collector).with_context(|| name)?));
         }
         if opened.is_empty() && options.write.is_none() {
             opened.push(("standard output".into(), sinks.for_people()?));
@@ -125,6 +129,24 @@ fn tell_of(failures: Vec<Failure>, mut ended: Ended) -> Ended {
     ended
 }
 
+/// The capture file that the options name, if they name one.
+pub fn writer(
+    options: &cli::Output,
+    interfaces: Vec<Description>,
+    stop: Limits,
+) -> anyhow::Result<Option<pcapng::Writer>> {
+    let Some(path) = &options.write else { return Ok(None) };
+    let config = pcapng::Config {
+        path: (path.as_os_str() != "-").then(|| path.clone()),
+        application: Some(concat!("padtap ", env!("CARGO_PKG_VERSION")).into()),
+        interfaces,
+        rotate: limits("-b", &options.ring_buffer)?,
+        stop,
+        ..pcapng::Config::default()
+    };
+    Ok(Some(pcapng::Writer::create(config)?))
+}
+
 /// The capture file of a run, and the thread that writes it.
 pub struct FrameFile<'scope> {
     live: bool,
@@ -142,18 +164,9 @@ impl<'scope> FrameFile<'scope> {
         scope: &'scope Scope<'scope, 'env>,
         control: &'env Control,
     ) -> anyhow::Result<Option<Self>> {
-        let Some(path) = &options.write else { return Ok(None) };
+        let Some(mut writer) = writer(options, interfaces, stop)? else { return Ok(None) };
         // Records that go on are worth going on for.
         let alone = !options.takes_records();
-        let config = pcapng::Config {
-            path: (path.as_os_str() != "-").then(|| path.clone()),
-            application: Some(concat!("padtap ", env!("CARGO_PKG_VERSION")).into()),
-            interfaces,
-            rotate: limits("-b", &options.ring_buffer)?,
-            stop,
-            ..pcapng::Config::default()
-        };
-        let mut writer = pcapng::Writer::create(config)?;
         let (filler, drain) = pcapng::pool(BLOCKS, BLOCK, !live);
         let thread = std::thread::Builder::new().name("frames".into()).spawn_scoped(scope, move || {
             let drained = drain.run(&mut writer, |ending| {

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::Medium;
 use super::outbox::Outbox;
-use super::peer::Peer;
 use crate::output::Backlog;
 use crate::output::destination::Destination;
+use crate::output::peer::Peer;
 use crate::time::Timestamp;
 
 /// Bytes of lines that may wait.

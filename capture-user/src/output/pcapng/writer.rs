@@ -89,6 +89,8 @@ pub struct Writer {
     config: Config,
     interfaces: Vec<Description>,
     statistics: Vec<Option<Statistics>>,
+    /// Names that every file begins with, as they are written.
+    names: Vec<u8>,
     /// `None` after an error, and when as many files as allowed are full.
     current: Option<Current>,
     /// Whether an error or a limit has ended it all.
@@ -126,7 +128,8 @@ impl Writer {
         let interfaces = std::mem::take(&mut config.interfaces);
         let statistics = vec![None; interfaces.len()];
         let (total, summary) = (Extent::default(), Summary::default());
-        let mut writer = Self { config, interfaces, statistics, current: None, done: false, total, summary };
+        let names = Vec::new();
+        let mut writer = Self { config, interfaces, statistics, names, current: None, done: false, total, summary };
         writer.open()?;
         Ok(writer)
     }
@@ -157,6 +160,15 @@ impl Writer {
         let mut bytes = Vec::new();
         encode::names(&mut bytes, names);
         self.put(&bytes, 0)
+    }
+
+    /// Writes names of addresses at this place of the present file, and at the beginning of every file after it.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn keep_names<'a>(&mut self, names: impl IntoIterator<Item = (IpAddr, &'a str)>) -> Result<(), Error> {
+        encode::names(&mut self.names, names);
+        self.put_other(&self.names.clone())
     }
 
     /// Writes the packets of a block. An interface that was not described gets a bare description.
@@ -237,6 +249,7 @@ impl Writer {
         let Config { hardware, os, application, .. } = &self.config;
         let mut bytes = Vec::new();
         encode::section(&mut bytes, hardware.as_deref(), os.as_deref(), application.as_deref());
+        bytes.extend_from_slice(&self.names);
         self.put_other(&bytes)?;
         self.describe_new()
     }
@@ -348,6 +361,11 @@ impl Writer {
     pub fn finish(mut self) -> Result<Summary, Error> {
         self.close()?;
         Ok(std::mem::take(&mut self.summary))
+    }
+
+    /// Leaves the last file unwritten, whatever had that name before as it was.
+    pub fn discard(mut self) {
+        self.current = None;
     }
 
     /// What was written so far.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use capture_user::output::Sink;
 use capture_user::output::destination::{Destination, Format, Target};
 use capture_user::output::eve::Eve;
+use capture_user::output::ipfix::{Collector, Ipfix};
 use capture_user::output::lines::{Encode, Files, FilesConfig, Lines, Medium, OnFull, Socket, SocketConfig};
 use capture_user::output::ndjson::Ndjson;
 use capture_user::output::pcapng::Limits;
@@ -74,6 +75,11 @@ impl Sinks {
             _ => Box::new(Socket::new(SocketConfig { destination: destination.clone(), live })),
         };
         Ok(Box::new(Lines::new(encoder, medium)))
+    }
+
+    /// An exporter of flows.
+    pub fn export(&self, collector: &Collector) -> io::Result<Box<dyn Sink>> {
+        Ok(Box::new(Ipfix::open(collector, &self.sensor, self.live)?))
     }
 
     /// Lines for people, on standard output.

@@ -8,7 +8,9 @@ use aya::maps::MapError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not privileged enough.
-    #[error("the kernel does not permit it: run as root, or grant CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW")]
+    #[error(
+        "the kernel does not permit it: run as root, or grant CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW and CAP_IPC_LOCK"
+    )]
     Permission,
     /// Loading failed.
     #[error("cannot load the XDP program: {0}")]
