@@ -7,6 +7,7 @@ mod devices;
 mod doctor;
 mod frames;
 mod knowledge;
+mod learn;
 mod logger;
 mod read;
 mod session;
@@ -70,6 +71,7 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Doctor(options) => doctor::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Devices(options) => devices::run(&options),
+        Command::Learn(options) => learn::run(&options),
         Command::Knowledge(options) => knowledge::run(&options),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&capture_user::record::schema::records())?;
