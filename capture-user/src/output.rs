@@ -10,6 +10,7 @@ pub mod ndjson;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod pcapng;
+pub mod story;
 pub mod text;
 mod writers;
 

@@ -22,7 +22,7 @@ use self::auto::Auto;
 use self::shunting::Shunting;
 use super::session::{self, Plan, Warden};
 use super::signals::Signals;
-use super::{Outcome, Usage, frames, logger};
+use super::{Outcome, Usage, frames, knowledge, logger};
 use crate::cli::{self, Attach, Backend, Cli, Command};
 
 /// Captures until a limit is reached or a signal comes.
@@ -131,6 +131,8 @@ fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Res
         signals,
         devices: Registry::default(),
         shunts: None,
+        knowledge: knowledge::load(&options.run.knowledge)?,
+        story: false,
     })
 }
 

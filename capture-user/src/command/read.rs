@@ -6,7 +6,7 @@ use capture_user::source::route::route;
 
 use super::session::{self, Nobody, Plan};
 use super::signals::Signals;
-use super::{Outcome, Usage, frames, logger};
+use super::{Outcome, Usage, frames, knowledge, logger};
 use crate::cli::Read;
 
 /// Reads the files one after the other.
@@ -37,6 +37,8 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         signals,
         devices: Registry::default(),
         shunts: None,
+        knowledge: knowledge::load(&run.knowledge)?,
+        story: false,
     };
     session::run(vec![source], plan, &mut Nobody)
 }

@@ -5,6 +5,7 @@ mod outputs;
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use anyhow::Context;
 use capture_user::classify::Registry;
 use capture_user::dissect::Settings;
 use capture_user::dissect::app::People;
+use capture_user::knowledge::Knowledge;
 use capture_user::latency::{Latency, Log};
 use capture_user::ledger::Ledger;
 use capture_user::output::pcapng::{Description, Limits};
@@ -23,7 +25,7 @@ use capture_user::{flow, shard};
 
 use self::outputs::{FrameFile, Outputs, Sinks};
 use super::signals::Signals;
-use super::{Outcome, Usage, knowledge, summary};
+use super::{Outcome, Usage, summary};
 use crate::cli;
 use capture_user::time::Timestamp;
 
@@ -50,6 +52,10 @@ pub struct Plan<'a> {
     pub devices: Registry,
     /// Where shards ask that downloads be counted in the driver, if they are to.
     pub shunts: Option<Shunts>,
+    /// What is known of consoles, services and networks.
+    pub knowledge: Arc<Knowledge>,
+    /// Whether people are told a story at the end, instead of a line a record.
+    pub story: bool,
 }
 
 /// The part of a run that only its kind of source knows. Called by the supervising thread alone.
@@ -103,7 +109,7 @@ pub fn run<S: Source + Send>(sources: Vec<S>, plan: Plan<'_>, warden: &mut dyn W
     let control = Control::default();
     thread::scope(|scope| {
         let frames = FrameFile::open(plan.output, plan.interfaces.clone(), stop, live, scope, &control)?;
-        let outputs = Outputs::open(&sinks, plan.output, &plan.files)?;
+        let outputs = Outputs::open(&sinks, plan.output, &plan.files, plan.story)?;
         let config = pipeline::Config {
             workers: plan.run.workers.unwrap_or(plan.workers),
             pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
@@ -162,7 +168,7 @@ fn shard_config(plan: &Plan<'_>) -> anyhow::Result<shard::Config> {
         packets: plan.output.packets,
         people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
         dissect: Settings { duplicate_window: plan.run.mirror_window, ..Settings::default() },
-        knowledge: knowledge::load(&plan.run.knowledge)?,
+        knowledge: plan.knowledge.clone(),
         devices: plan.devices.clone(),
         shunts: plan.shunts.clone(),
     })
