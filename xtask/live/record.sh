@@ -15,7 +15,7 @@ children=
 clean() {
     # shellcheck disable=SC2086
     [ -z "$children" ] || kill $children 2>/dev/null || true
-    for space in "$hub" "$console" "$net"; do ip netns del "$space" 2>/dev/null || true; done
+    for space in "$hub" "$console" "$net" "$tag-media"; do ip netns del "$space" 2>/dev/null || true; done
     rm -rf "$scratch"
 }
 trap clean EXIT

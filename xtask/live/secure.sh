@@ -12,7 +12,10 @@ sign() { # name, subject, signer, extensions
 }
 sign intermediate "$authority/CN=Test Secure Server CA" root "basicConstraints=CA:TRUE"
 sign leaf "/C=XX/O=Test of Blizzard/CN=eu.actual.battle.net" intermediate "subjectAltName=DNS:eu.actual.battle.net,DNS:*.actual.battle.net"
-cat "$scratch/leaf.pem" "$scratch/intermediate.pem" "$scratch/root.pem" >"$folder/chain.pem"
+for name in leaf intermediate root; do
+    openssl x509 -in "$scratch/$name.pem" -outform DER | sha256sum | cut -d' ' -f1
+done >"$folder/sha256.log"
+openssl ciphers -stdname ECDHE-ECDSA-AES128-GCM-SHA256 | awk '$3 == "ECDHE-ECDSA-AES128-GCM-SHA256" { print $1 }' >"$folder/cipher.log"
 cat "$scratch/intermediate.pem" "$scratch/root.pem" >"$scratch/rest.pem"
 start "$net" "$folder/s_server.log" openssl s_server -accept 203.0.113.10:1119 -tls1_2 -key "$scratch/leaf.key" \
     -cert "$scratch/leaf.pem" -cert_chain "$scratch/rest.pem" -cipher ECDHE-ECDSA-AES128-GCM-SHA256 -rev

@@ -6,6 +6,7 @@ mod fixtures;
 mod fuzz;
 mod licences;
 mod pypi;
+mod live;
 mod rates;
 mod schema;
 mod test;
