@@ -25,7 +25,7 @@ use capture_user::{flow, shard};
 
 use self::outputs::{FrameFile, Outputs, Sinks};
 use super::signals::Signals;
-use super::{Outcome, Usage, summary};
+use super::{Outcome, Usage, knowledge, summary};
 use crate::cli;
 use capture_user::time::Timestamp;
 
