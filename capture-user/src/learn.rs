@@ -51,12 +51,13 @@ pub struct Learner {
     span: Range<Timestamp>,
     dissector: Dissector,
     flows: HashMap<Ends, Ways>,
+    missed: u64,
 }
 
 impl Learner {
     /// Learns from what is sent in `span`.
     pub fn new(span: Range<Timestamp>) -> Self {
-        Self { span, dissector: Dissector::new(&Default::default()), flows: HashMap::new() }
+        Self { span, dissector: Dissector::new(&Default::default()), flows: HashMap::new(), missed: 0 }
     }
 
     /// Looks at a frame.
@@ -76,11 +77,17 @@ impl Learner {
         let known = self.flows.contains_key(&(transport, other, one));
         let (ends, direction) = if known { ((transport, other, one), 1) } else { ((transport, one, other), 0) };
         if self.flows.len() >= MOST_FLOWS && !self.flows.contains_key(&ends) {
+            self.missed += 1;
             return;
         }
         let [out, back] = self.flows.entry(ends).or_default();
         let way = if direction == 0 { out } else { back };
         way.take(transport, packet.payload, frame.time, &self.span);
+    }
+
+    /// Payloads of flows that were one too many to be looked at.
+    pub fn missed(&self) -> u64 {
+        self.missed
     }
 
     /// The flows that said something in the span, the busiest first.

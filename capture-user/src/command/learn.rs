@@ -64,6 +64,7 @@ fn tell(
     last: Timestamp,
     known: &Known,
 ) -> anyhow::Result<Outcome> {
+    let missed = learner.missed();
     let flows = learner.flows();
     if flows.is_empty() {
         let Range { start, end } = span;
@@ -78,6 +79,9 @@ fn tell(
         "# Check them with `padtap knowledge check DIR`, use them with `--knowledge DIR`; DIR has this file as"
     )?;
     writeln!(out, "# signatures.toml. They are what payloads had in common, not what anybody knows of the game.")?;
+    if missed > 0 {
+        writeln!(out, "# Too many flows: {missed} payloads were not looked at. Name the --console.")?;
+    }
     for (ends, _) in &explained {
         writeln!(out, "# Left out, {}: {}", known.what(ends), show(ends))?;
     }

@@ -25,7 +25,9 @@ fn write_one(text: &mut String, proposal: &Proposal, service: &str, number: u32)
     let list: Vec<_> = servers.iter().take(4).map(ToString::to_string).collect();
     let more = if servers.len() > 4 { ", …" } else { "" };
     let (shortest, longest) = pattern.lengths;
-    writeln!(text, "\n# {payloads} {what} {way}, {shortest} to {longest} bytes; server {}{more}.", list.join(", "))?;
+    let bytes_long = if shortest == longest { shortest.to_string() } else { format!("{shortest} to {longest}") };
+    let server = format!("server {}{more}", list.join(", "));
+    writeln!(text, "\n# {payloads} {what} {way}, {bytes_long} bytes; {server}.")?;
     if let Some(rate) = rate {
         writeln!(text, "# About {rate:.1} a second in the span.")?;
     }
