@@ -13,6 +13,7 @@ mod service;
 mod signature;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use device::DeviceFacts;
@@ -122,6 +123,11 @@ impl Classifier {
     fn ask(&self, ask: impl FnOnce(&mut Devices, &Knowledge)) {
         ask(&mut lock(&self.registry), &self.knowledge);
     }
+}
+
+/// Whether of two hosts that talk the source is the console: the one on the local network; of two, the source.
+pub fn is_up(source: IpAddr, destination: IpAddr) -> bool {
+    !ends::is_local(destination) || ends::is_local(source)
 }
 
 /// The MACs that are known as consoles' by now.

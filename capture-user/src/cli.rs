@@ -16,7 +16,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 pub use bench::{Bench, BenchLive, BenchMode, Inject};
 pub use capture::{Attach, Backend, Capture, Copying, CpuList, Filter, Read, Run, Snap};
 pub use extcap::{Call, Extcap, Folder};
-pub use knowledge::{Devices, Knowledge, Table, Tables};
+pub use knowledge::{Devices, Knowledge, Learn, Table, Tables};
 pub use output::{OnFull, Output};
 
 /// See what game consoles say: capture at line rate, dissect, and tell what they are doing.
@@ -74,6 +74,11 @@ pub enum Command {
     Demo(Box<Demo>),
     /// List the devices that capture files show.
     Devices(Devices),
+    /// Propose signatures for a game of one's own, from a capture and the time in which it was played.
+    ///
+    /// Prints a table for --knowledge, with comments that say what each signature rests on. The more sessions it learns
+    /// from, the better: bytes that only one session had are left out.
+    Learn(Learn),
     /// Look after the tables that devices, services and networks are known by.
     #[command(subcommand)]
     Knowledge(Knowledge),

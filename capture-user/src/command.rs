@@ -8,6 +8,7 @@ mod doctor;
 mod extcap;
 mod frames;
 mod knowledge;
+mod learn;
 mod logger;
 mod pipe;
 mod read;
@@ -72,6 +73,7 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Doctor(options) => doctor::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Devices(options) => devices::run(&options),
+        Command::Learn(options) => learn::run(&options),
         Command::Knowledge(options) => knowledge::run(&options),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&capture_user::record::schema::records())?;

@@ -6,6 +6,7 @@ pub mod filter;
 pub mod flow;
 pub mod knowledge;
 pub mod latency;
+pub mod learn;
 pub mod ledger;
 pub mod limits;
 pub mod names;

@@ -8,8 +8,8 @@ mod buffers;
 pub mod packet;
 pub mod pcap;
 pub mod policy;
+pub mod replayed;
 pub mod route;
-pub mod stretch;
 pub mod xdp;
 
 use std::ops::{Add, Sub};

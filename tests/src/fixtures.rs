@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use capture_user::source::{Received, Source, View, pcap};
-use capture_user::time::Timestamp;
+use capture_user::source::replayed::Original;
+use capture_user::source::{Frame, Received, Source, View, pcap};
 use serde_json::Value;
 
 /// Every capture of every case, with what is true of it.
@@ -34,12 +34,8 @@ pub fn name(path: &Path) -> String {
 
 /// A frame of a capture.
 pub struct Captured {
-    /// When.
-    pub time: Timestamp,
-    /// Bytes on the wire.
-    pub length: u32,
-    /// On which of the capture's interfaces.
-    pub interface: u32,
+    /// When, where and how long.
+    pub original: Original,
     /// The bytes that were captured.
     pub data: Vec<u8>,
 }
@@ -55,8 +51,8 @@ pub fn frames(path: &Path) -> Vec<Captured> {
     while source.receive(64, Duration::ZERO, &mut tokens).expect("a whole file") != Received::End {
         for token in &tokens {
             let frame = view.frame(token, &mut scratch);
-            let capture_user::source::Frame { time, length, interface, data, .. } = frame;
-            frames.push(Captured { time, length, interface, data: data.to_vec() });
+            let Frame { time, length, interface, data, .. } = frame;
+            frames.push(Captured { original: Original { time, length, interface }, data: data.to_vec() });
         }
         source.recycle(&mut tokens);
     }

@@ -11,6 +11,6 @@ pub mod frame;
 pub mod netns;
 pub mod padtap;
 pub mod pypi;
-pub mod retimed;
+pub mod replay;
 pub mod talk;
 pub mod tool;

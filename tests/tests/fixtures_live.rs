@@ -7,11 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use capture_user::dissect::app::People;
+use capture_user::source::replayed::Replayed;
 use capture_user::source::xdp::{Config, open};
 use tests::engine::Run;
 use tests::fixtures::{Captured, captures, frames, name};
 use tests::netns::{Cable, NEAR, Sender, with_cable};
-use tests::retimed::{Lost, Retimed};
+use tests::replay::Bounded;
 
 /// Frames that may be under way: fewer than any ring or queue holds, even one by one.
 const AHEAD: usize = 128;
@@ -25,9 +26,10 @@ fn lines(run: &Run) -> Vec<String> {
 /// Sends the frames over the cable and takes them through the engine.
 fn live(frames: &[Captured], workers: usize) -> Run {
     let (sources, control) = open(&Config::new(NEAR)).expect("a capture");
-    let lost: Arc<[Lost]> = frames.iter().map(|frame| (frame.time, frame.length, frame.interface)).collect();
+    let originals: Arc<[_]> = frames.iter().map(|frame| frame.original).collect();
     let done = Arc::new(AtomicUsize::new(0));
-    let sources = sources.into_iter().map(|source| Retimed::new(source, lost.clone(), done.clone())).collect();
+    let replayed = |source| Bounded::new(Replayed::new(source, originals.clone()), frames.len(), done.clone());
+    let sources = sources.into_iter().map(replayed).collect();
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut sender = Sender::new();

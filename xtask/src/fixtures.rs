@@ -25,6 +25,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use flate2::read::GzDecoder;
 
+use crate::live;
+
 /// Where fixtures are, from the root of the workspace.
 const FOLDER: &str = "fixtures";
 
@@ -34,6 +36,9 @@ pub struct Args {
     /// Write nothing: make the fixtures anew, compare them with the committed ones, and fail if they differ.
     #[arg(long)]
     check: bool,
+    /// Record the cases of real software anew, instead: in network namespaces, as root.
+    #[arg(long, conflicts_with = "check")]
+    live: bool,
 }
 
 /// The files of a case, by name.
@@ -45,7 +50,11 @@ type Files = BTreeMap<&'static str, Vec<u8>>;
 /// Where a fixture cannot be made or written, or with `--check` where a committed one is not what is made.
 pub fn run(args: &Args) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is not in a workspace")?.join(FOLDER);
-    if args.check { check(&root) } else { write(&root) }
+    match (args.live, args.check) {
+        (true, _) => live::record(&root),
+        (false, true) => check(&root),
+        (false, false) => write(&root),
+    }
 }
 
 fn write(root: &Path) -> Result<()> {
@@ -108,7 +117,7 @@ mod tests {
 
     #[test]
     fn committed_fixtures_are_what_is_made() {
-        run(&Args { check: true }).unwrap();
+        run(&Args { check: true, live: false }).unwrap();
     }
 
     #[test]

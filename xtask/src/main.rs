@@ -5,6 +5,7 @@ mod debian;
 mod fixtures;
 mod fuzz;
 mod licences;
+mod live;
 mod pypi;
 mod rates;
 mod schema;

@@ -20,7 +20,7 @@ impl Ends {
     /// Of this flow.
     pub fn of(flow: &Flow) -> Self {
         let (source, destination) = (flow.source(), flow.destination());
-        if is_local(destination.ip()) && !is_local(source.ip()) {
+        if !super::is_up(source.ip(), destination.ip()) {
             Self { client: destination, server: source, up: Direction::In }
         } else {
             Self { client: source, server: destination, up: Direction::Out }

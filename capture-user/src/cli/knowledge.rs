@@ -29,6 +29,29 @@ pub struct Devices {
     pub json: bool,
 }
 
+/// Learn signatures.
+#[derive(Debug, Args)]
+pub struct Learn {
+    /// The capture files; `-` is standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// From when on the game was played: seconds from the first packet, or a time (RFC 3339).
+    #[arg(long, value_name = "T")]
+    pub from: String,
+    /// Until when.
+    #[arg(long, value_name = "T")]
+    pub to: String,
+    /// Who played: MAC, OUI, address or prefix. May be given often.
+    #[arg(long, value_name = "WHO")]
+    pub console: Vec<String>,
+    /// What to call the game.
+    #[arg(long, value_name = "NAME", default_value = "my-game")]
+    pub service: String,
+    /// Tables of one's own: what they explain is left out.
+    #[command(flatten)]
+    pub knowledge: Tables,
+}
+
 /// Tables.
 #[derive(Debug, Subcommand)]
 pub enum Knowledge {

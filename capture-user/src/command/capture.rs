@@ -23,7 +23,7 @@ use self::shunting::Shunting;
 use super::pipe::Pipe;
 use super::session::{self, Plan, Warden};
 use super::signals::Signals;
-use super::{Outcome, Usage, frames, logger};
+use super::{Outcome, Usage, frames, knowledge, logger};
 use crate::cli::{self, Attach, Backend, Cli, Command};
 
 /// Captures until a limit is reached or a signal comes.
@@ -133,6 +133,8 @@ fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Res
         signals,
         devices: Registry::default(),
         shunts: None,
+        knowledge: knowledge::load(&options.run.knowledge)?,
+        story: false,
     })
 }
 

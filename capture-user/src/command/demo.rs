@@ -8,23 +8,26 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use capture_user::classify::Registry;
+use capture_user::knowledge::{Knowledge, Mode};
 use capture_user::source::pcap;
+use capture_user::source::replayed::{Original, Replayed};
 use capture_user::source::route::route;
-use capture_user::source::stretch::{Stretch, Stretched};
 use capture_user::source::xdp::{self, Control, lab};
-use capture_user::source::{Received, Source, Tally, View};
-use capture_user::time::Timestamp;
+use capture_user::source::{Frame, Received, Source, Tally, View};
 use pnet::datalink::{self, Channel, DataLinkSender};
 use tempfile::NamedTempFile;
 
 use super::session::{self, Nobody, Plan, Warden};
 use super::signals::Signals;
-use super::{Outcome, capture, logger};
+use super::{Outcome, capture, knowledge, logger};
 use crate::cli;
 use capture_user::source::policy::ConsoleFilter;
 
 /// A PlayStation 4 plays a match: synthetic, from the project's own fixtures.
 static SESSION: &[u8] = include_bytes!("../../../fixtures/ps4-overwatch-2016/profile-a.pcap.gz");
+
+/// The owners of its servers.
+static NETWORKS: &str = include_str!("../../../fixtures/networks.toml");
 
 /// The session lasts two minutes; nobody wants to wait that long.
 const SPEED: u32 = 20;
@@ -53,7 +56,7 @@ pub fn run(options: &cli::Demo) -> anyhow::Result<Outcome> {
 fn offline(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::Result<Outcome> {
     let everything = ConsoleFilter::everything();
     let source = pcap::open([file.path()], move |frame| route(frame, &everything))?;
-    session::run(vec![source], plan(options, signals), &mut Nobody)
+    session::run(vec![source], plan(options, signals)?, &mut Nobody)
 }
 
 fn live(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::Result<Outcome> {
@@ -63,8 +66,7 @@ fn live(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::
         eprintln!("padtap: replaying a session {SPEED} times faster than it was; records show its own times");
     }
     let frames = frames(file)?;
-    let origin = frames.first().map_or_else(Timestamp::now, |(time, _)| *time);
-    let stretch = Stretch { began: Timestamp::now(), origin, speed: SPEED };
+    let originals: Arc<[Original]> = frames.iter().map(|(original, _)| *original).collect();
     let sent = Arc::new(AtomicBool::new(false));
     let replay = thread::spawn({
         let sent = sent.clone();
@@ -74,14 +76,14 @@ fn live(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::
             outcome
         }
     });
-    let sources = sources.into_iter().map(|source| Stretched::new(source, stretch)).collect();
-    let outcome = session::run(sources, plan(options, signals), &mut Stage { control, sent, last: None });
+    let sources = sources.into_iter().map(|source| Replayed::new(source, originals.clone())).collect();
+    let outcome = session::run(sources, plan(options, signals)?, &mut Stage { control, sent, last: None });
     replay.join().map_err(|_| anyhow!("the replay panicked"))??;
     outcome
 }
 
-fn plan(options: &cli::Demo, signals: Signals) -> Plan<'_> {
-    Plan {
+fn plan(options: &cli::Demo, signals: Signals) -> anyhow::Result<Plan<'_>> {
+    Ok(Plan {
         run: &options.run,
         output: &options.output,
         workers: 1,
@@ -92,18 +94,31 @@ fn plan(options: &cli::Demo, signals: Signals) -> Plan<'_> {
         signals,
         devices: Registry::default(),
         shunts: None,
+        knowledge: networks(&options.run.knowledge)?,
+        story: true,
+    })
+}
+
+/// What is known, and who the session says that its servers belong to: their addresses are nobody's.
+fn networks(tables: &cli::Tables) -> anyhow::Result<Arc<Knowledge>> {
+    if tables.folder.is_some() {
+        return knowledge::load(tables);
     }
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("networks.toml"), NETWORKS)?;
+    Ok(Arc::new(Knowledge::load(folder.path(), Mode::Extend)?))
 }
 
 /// The frames of the session.
-fn frames(file: &NamedTempFile) -> anyhow::Result<Vec<(Timestamp, Vec<u8>)>> {
+fn frames(file: &NamedTempFile) -> anyhow::Result<Vec<(Original, Vec<u8>)>> {
     let mut source = pcap::open([file.path()], |_| Some(0))?;
     let view = source.view();
     let (mut frames, mut tokens, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
     while source.receive(64, Duration::ZERO, &mut tokens)? != Received::End {
         for token in &tokens {
             let frame = view.frame(token, &mut scratch);
-            frames.push((frame.time, frame.data.to_vec()));
+            let Frame { time, length, interface, data, .. } = frame;
+            frames.push((Original { time, length, interface }, data.to_vec()));
         }
         source.recycle(&mut tokens);
     }
@@ -111,12 +126,12 @@ fn frames(file: &NamedTempFile) -> anyhow::Result<Vec<(Timestamp, Vec<u8>)>> {
 }
 
 /// Sends the frames from the far end of the cable, each in its turn.
-fn replay(frames: &[(Timestamp, Vec<u8>)]) -> anyhow::Result<()> {
+fn replay(frames: &[(Original, Vec<u8>)]) -> anyhow::Result<()> {
     let mut socket = socket()?;
     let Some((origin, _)) = frames.first() else { return Ok(()) };
     let begun = Instant::now();
-    for (time, frame) in frames {
-        let due = u64::try_from(time.nanos_since(*origin)).unwrap_or(0) / u64::from(SPEED);
+    for (original, frame) in frames {
+        let due = u64::try_from(original.time.nanos_since(origin.time)).unwrap_or(0) / u64::from(SPEED);
         thread::sleep(Duration::from_nanos(due).saturating_sub(begun.elapsed()));
         socket.send_to(frame, None).context("the frame does not fit the socket")??;
     }

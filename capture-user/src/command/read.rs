@@ -10,7 +10,7 @@ use capture_user::source::{Error, Frame, Received, Source, View, pcap};
 
 use super::session::{self, Nobody, Plan, Replay};
 use super::signals::Signals;
-use super::{Outcome, Usage, frames, logger};
+use super::{Outcome, Usage, frames, knowledge, logger};
 use crate::cli::Read;
 
 /// Frames that are taken at once when files are read again.
@@ -47,6 +47,8 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         signals,
         devices: Registry::default(),
         shunts: None,
+        knowledge: knowledge::load(&run.knowledge)?,
+        story: false,
     };
     session::run(vec![source], plan, &mut Nobody)
 }

@@ -6,6 +6,7 @@ mod rewrite;
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use anyhow::Context;
 use capture_user::classify::Registry;
 use capture_user::dissect::Settings;
 use capture_user::dissect::app::People;
+use capture_user::knowledge::Knowledge;
 use capture_user::latency::{Latency, Log};
 use capture_user::ledger::Ledger;
 use capture_user::output::pcapng::{Description, Limits};
@@ -55,6 +57,10 @@ pub struct Plan<'a> {
     pub devices: Registry,
     /// Where shards ask that downloads be counted in the driver, if they are to.
     pub shunts: Option<Shunts>,
+    /// What is known of consoles, services and networks.
+    pub knowledge: Arc<Knowledge>,
+    /// Whether people are told a story at the end, instead of a line a record.
+    pub story: bool,
 }
 
 /// The part of a run that only its kind of source knows. Called by the supervising thread alone.
@@ -113,7 +119,7 @@ pub fn run<S: Source + Send>(sources: Vec<S>, mut plan: Plan<'_>, warden: &mut d
             Some(_) => None,
             None => FrameFile::open(plan.output, plan.interfaces.clone(), stop, live, scope, &control)?,
         };
-        let outputs = Outputs::open(&sinks, plan.output, &plan.files)?;
+        let outputs = Outputs::open(&sinks, plan.output, &plan.files, plan.story)?;
         let config = pipeline::Config {
             workers: plan.run.workers.unwrap_or(plan.workers),
             pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
@@ -177,7 +183,7 @@ fn shard_config(plan: &Plan<'_>) -> anyhow::Result<shard::Config> {
         beginnings: false,
         people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
         dissect: Settings { duplicate_window: plan.run.mirror_window, ..Settings::default() },
-        knowledge: knowledge::load(&plan.run.knowledge)?,
+        knowledge: plan.knowledge.clone(),
         devices: plan.devices.clone(),
         shunts: plan.shunts.clone(),
     })

@@ -19,9 +19,9 @@ pub struct Text {
 /// Escape sequences around the parts of a line; none of them for files, pipes and `NO_COLOR`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
-    kind: &'static str,
-    dim: &'static str,
-    reset: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) dim: &'static str,
+    pub(super) reset: &'static str,
 }
 
 impl Style {
@@ -94,7 +94,7 @@ fn plain(writer: &mut impl Write, value: &Value) -> io::Result<()> {
 }
 
 /// Text from the wire, unable to command a terminal: control characters are escaped.
-struct Printable<'a>(&'a str);
+pub(super) struct Printable<'a>(pub &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -50,9 +50,9 @@ pub struct Ended {
 }
 
 impl Outputs {
-    /// Opens what the options name; lines for people go to standard output where nothing else does. `files`: the
-    /// capture files that are read.
-    pub fn open(sinks: &Sinks, options: &cli::Output, files: &[PathBuf]) -> anyhow::Result<Self> {
+    /// Opens what the options name; lines for people go to standard output where nothing else does, or the whole
+    /// `story` at the end. `files`: the capture files that are read.
+    pub fn open(sinks: &Sinks, options: &cli::Output, files: &[PathBuf], story: bool) -> anyhow::Result<Self> {
         let mut opened = tables::open(options, sinks.sensor(), files)?;
         for target in sinks.targets() {
             let name = target.destination.to_string();
@@ -63,7 +63,7 @@ impl Outputs {
             opened.push((name.clone(), sinks.export(collector).with_context(|| name)?));
         }
         if opened.is_empty() && options.write.is_none() {
-            opened.push(("standard output".into(), sinks.for_people()?));
+            opened.push(("standard output".into(), sinks.for_people(story && !options.packets)?));
         }
         let writers = Writers::start(opened)?;
         let outlet = writers.outlet(true);

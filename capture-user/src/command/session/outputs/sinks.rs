@@ -10,6 +10,7 @@ use capture_user::output::ipfix::{Collector, Ipfix};
 use capture_user::output::lines::{Encode, Files, FilesConfig, Lines, Medium, OnFull, Socket, SocketConfig};
 use capture_user::output::ndjson::Ndjson;
 use capture_user::output::pcapng::Limits;
+use capture_user::output::story::Story;
 use capture_user::output::text::{Style, Text};
 
 use super::limits;
@@ -82,10 +83,14 @@ impl Sinks {
         Ok(Box::new(Ipfix::open(collector, &self.sensor, self.live)?))
     }
 
-    /// Lines for people, on standard output.
-    pub fn for_people(&self) -> io::Result<Box<dyn Sink>> {
+    /// Lines for people, or their story, on standard output.
+    pub fn for_people(&self, story: bool) -> io::Result<Box<dyn Sink>> {
         let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let text = Text::new(if colour { Style::COLOUR } else { Style::PLAIN });
+        let style = if colour { Style::COLOUR } else { Style::PLAIN };
+        if story {
+            return Ok(Box::new(Story::new(io::stdout(), style)));
+        }
+        let text = Text::new(style);
         let medium = Files::create(FilesConfig { live: self.live, ..FilesConfig::default() })?;
         Ok(Box::new(Lines::new(Box::new(text), Box::new(medium))))
     }
