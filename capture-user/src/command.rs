@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use capture_user::output::{is_full, pcapng};
 
-use crate::cli::{Bench, Cli, Command};
+use crate::cli::{Cli, Command};
 
 /// How a command ended, short of an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Capture(options) => capture::run(&options),
         Command::Read(options) => read::run(&options),
-        Command::Bench(Bench::Live(options)) => bench::live(&options),
+        Command::Bench(bench) => bench::run(&bench),
         Command::Doctor(options) => doctor::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Devices(options) => devices::run(&options),

@@ -1,5 +1,6 @@
 //! padtap: parse, run, exit code.
 
+mod allocations;
 mod cli;
 mod command;
 

@@ -6,6 +6,7 @@ mod fixtures;
 mod fuzz;
 mod licences;
 mod live;
+mod peers;
 mod pypi;
 mod rates;
 mod schema;
@@ -33,6 +34,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Check that every dependency has a permissive licence.
     Licences,
+    /// Measure padtap beside the Debian tools of its trade, and write a page and a chart into docs/benchmarks/.
+    Peers(peers::Args),
     /// Measure what live capture can do here: dissecting beside only taking frames. Needs root.
     Rates(rates::Args),
     /// Write the JSON Schema of records, or check that the committed one is what the types say.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Fixtures(args) => fixtures::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Licences => licences::check(),
+        Command::Peers(args) => peers::run(&args),
         Command::Rates(args) => rates::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Test => test::run(),

@@ -1,6 +1,7 @@
 //! Options of the benchmarks.
 
 use std::num::NonZero;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -9,11 +10,77 @@ use super::CpuList;
 /// Measure on this machine.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
+    /// Read capture files through the engine, from memory, and say how fast each stage is.
+    ///
+    /// Each stage is measured by passes that go so far and no further; a stage's figure is what it adds. The passes
+    /// follow one another in turn, and the medians of all turns are shown.
+    Dissect(BenchDissect),
     /// Capture frames that padtap injects itself, in a network namespace of its own; needs root.
     ///
     /// The kernel runs frames through the XDP program as if they had just come in (BPF_PROG_TEST_RUN with live
     /// frames), or, for frames over a page and with --inject packet, they are sent from the other end of the pair.
     Live(BenchLive),
+}
+
+/// Measure dissection.
+#[derive(Debug, Args)]
+pub struct BenchDissect {
+    /// Capture files: pcap or pcapng; plain ones are mapped.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Measure the engine with one worker, two, and so on up to this many; 0 dissects on the thread that reads.
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub workers: Option<usize>,
+    /// Measure so often.
+    #[arg(long, value_name = "R", default_value = "5")]
+    pub repeat: NonZero<usize>,
+    /// Only the passes that end with this stage.
+    #[arg(long, value_enum)]
+    pub stage: Option<BenchStage>,
+    /// Write the records to this file, as NDJSON; without it they are made and dropped.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Processors: the reading thread's, then the workers'.
+    #[arg(long, value_name = "CPUS")]
+    pub pin: Option<CpuList>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How far a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchStage {
+    /// Found in the file, and its shard known.
+    Read,
+    /// Its headers walked, and known whether it is a copy.
+    Dissect,
+    /// Counted in its flow.
+    Flow,
+    /// Its payload read, the timeline, conclusions, records.
+    Classify,
+    /// Records handed over and written; threads and latency histograms.
+    Emit,
+}
+
+impl BenchStage {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Dissect, Self::Flow, Self::Classify, Self::Emit];
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Dissect => "dissect",
+            Self::Flow => "flow",
+            Self::Classify => "classify",
+            Self::Emit => "emit",
+        }
+    }
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count <= 256).ok_or_else(|| format!("`{text}` is not a number up to 256"))
 }
 
 /// Measure a live capture.

@@ -36,7 +36,9 @@ impl<'a> Injector<'a> {
     pub fn new(options: &BenchLive, capture: &'a xdp::Control) -> anyhow::Result<Self> {
         let way = match options.inject {
             Inject::Kernel if options.size > LARGEST => {
-                return Err(super::super::Usage(format!("--inject kernel: frames are at most {LARGEST} bytes")).into());
+                return Err(
+                    crate::command::Usage(format!("--inject kernel: frames are at most {LARGEST} bytes")).into()
+                );
             }
             Inject::Auto if options.size > LARGEST => Way::Packet(packet_socket()?),
             Inject::Auto | Inject::Kernel => Way::Kernel(capture),
