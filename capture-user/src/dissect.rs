@@ -6,6 +6,7 @@
 
 pub mod app;
 mod cursor;
+mod digest;
 mod dissector;
 mod duplicates;
 mod gre;
@@ -17,6 +18,7 @@ mod mac;
 mod mpls;
 #[cfg(test)]
 mod oracle;
+mod plain;
 mod ppp;
 #[cfg(test)]
 mod properties;
@@ -121,10 +123,19 @@ enum Next {
 /// Walks the headers of `frame`, and nothing but this frame: a fragment stays one. See [`Dissector`] for the rest.
 pub fn dissect<'a>(frame: &Frame<'a>) -> Packet<'a> {
     let mut packet = Packet::default();
-    walk(&mut packet, Cursor::new(frame.data, frame.length), Next::Link(frame.link));
+    begin(&mut packet, frame);
     packet
 }
 
+/// Reads all headers of a frame into an empty packet.
+#[inline(always)]
+fn begin<'a>(packet: &mut Packet<'a>, frame: &Frame<'a>) {
+    if !plain::read(packet, frame) {
+        walk(packet, Cursor::new(frame.data, frame.length), Next::Link(frame.link));
+    }
+}
+
+#[inline(never)]
 fn walk<'a>(packet: &mut Packet<'a>, mut cursor: Cursor<'a>, mut next: Next) {
     for _ in 0..MAX_STEPS {
         let step = match next {

@@ -121,6 +121,21 @@ pub struct Flow {
     in_line: bool,
 }
 
+/// The two ends of a flow: its addresses are made of it when they are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    key: Key,
+    swapped: bool,
+}
+
+impl Ends {
+    /// The side that sends in a direction, and the other.
+    pub fn towards(&self, direction: Direction) -> (SocketAddr, SocketAddr) {
+        let second = self.swapped == (direction == Direction::Out);
+        (self.key.endpoint(second), self.key.endpoint(!second))
+    }
+}
+
 /// What went one way.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -166,16 +181,25 @@ impl Flow {
     }
 
     /// Whether its first packet is the only one so far.
+    #[inline]
     pub fn is_new(&self) -> bool {
         self.traffic[0].packets + self.traffic[1].packets == 1
     }
 
+    /// Its two ends.
+    #[inline]
+    pub fn ends(&self) -> Ends {
+        Ends { key: self.key, swapped: self.swapped }
+    }
+
     /// The side that sent first; the port is 0 where the protocol has none.
+    #[inline]
     pub fn source(&self) -> SocketAddr {
         self.key.endpoint(self.swapped)
     }
 
     /// The other side.
+    #[inline]
     pub fn destination(&self) -> SocketAddr {
         self.key.endpoint(!self.swapped)
     }
@@ -186,6 +210,7 @@ impl Flow {
     }
 
     /// The protocol under IP.
+    #[inline]
     pub fn protocol(&self) -> Protocol {
         self.key.protocol()
     }
@@ -196,22 +221,33 @@ impl Flow {
     }
 
     /// Itself as a holder, if its streams hold bytes: for [`Table::relieve`].
+    #[inline]
     pub fn holder(&self) -> Option<Holder> {
         self.tcp.as_ref().is_some_and(Connection::holds).then_some(Holder(self.index, self.start))
     }
 
+    /// Whether what it holds beside its slot may have changed with its latest packet, which went this way.
+    #[inline]
+    pub fn may_have_grown(&self, direction: Direction) -> bool {
+        self.application.is_open() || self.traffic[direction.index()].packets <= Shape::WORTHWHILE
+    }
+
+    #[inline]
     fn direction(&self, swapped: bool) -> Direction {
         if swapped == self.swapped { Direction::Out } else { Direction::In }
     }
 
-    fn count(&mut self, direction: Direction, packet: &Packet<'_>, frame: &Frame<'_>) {
+    /// Counts a packet; whether the connection is over with it, and was not before.
+    #[inline]
+    fn count(&mut self, direction: Direction, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
         let traffic = &mut self.traffic[direction.index()];
         let bytes = packet.ip.as_ref().map_or(0, |ip| ip.length);
         traffic.count(frame.time, bytes, packet.payload_length);
         self.end = self.end.max(frame.time);
-        if let (Some(connection), Some(segment)) = (&mut self.tcp, packet.transport.tcp()) {
-            connection.observe(direction, segment, frame.time);
-        }
+        let (Some(connection), Some(segment)) = (&mut self.tcp, packet.transport.tcp()) else { return false };
+        let was_over = connection.over();
+        connection.observe(direction, segment, frame.time);
+        !was_over && connection.over()
     }
 
     /// The control bits each side has sent so far.
@@ -221,6 +257,7 @@ impl Flow {
 }
 
 impl Traffic {
+    #[inline]
     fn count(&mut self, time: Timestamp, bytes: u32, payload: u32) {
         self.packets += 1;
         self.bytes += u64::from(bytes);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::classify::{Classifier, Registry};
 use crate::dissect::app::{Direction, People, Segment};
 use crate::dissect::{Dissector, Layer, Packet, Settings, Tcp, Transport, summary};
-use crate::flow::{self, Application, EndReason, Flow, Surroundings, Table};
+use crate::flow::{self, Application, EndReason, Ends, Flow, Surroundings, Table};
 use crate::knowledge::{Knowledge, Role};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
@@ -122,6 +122,7 @@ impl Shard {
     }
 
     /// Takes a frame through all stages, timing each.
+    #[inline]
     pub fn process(&mut self, frame: &Frame<'_>, watch: &mut Stopwatch, latency: &mut Latency) {
         let packet = self.dissector.dissect(frame);
         self.work.dissected += 1;
@@ -204,12 +205,13 @@ impl Traffic {
             talk.begin(flow, packet, frame.time);
             talk.timeline.opened(flow, frame.time);
         }
+        let was_open = flow.application.is_open();
         if flow.marks.wanted(direction, flow.protocol()) && !packet.payload.is_empty() {
             talk.classifier.look(flow, direction, packet, frame.time);
         }
         match &packet.transport {
             Transport::Udp(_) => {
-                if flow.application.is_open() {
+                if was_open {
                     talk.datagram(flow, direction, packet, frame.time);
                 }
                 talk.timeline.packet(flow, direction, packet, frame.time, &mut talk.records);
@@ -230,7 +232,8 @@ impl Traffic {
             talk.begun = Some(FlowFacts::of(flow, EndReason::Interval, talk.classifier.classify(flow)));
         }
         let protocol = flow.application.protocol().map(|protocol| protocol.name);
-        let (change, holder) = (flow.weigh(), flow.holder());
+        let may_have_grown = was_open || flow.may_have_grown(direction);
+        let (change, holder) = (if may_have_grown { flow.weigh() } else { 0 }, flow.holder());
         if let Some(holder) = holder {
             flows.relieve(holder, &mut talk.streams);
         }
@@ -264,8 +267,7 @@ impl Talk {
     }
 
     fn datagram(&mut self, flow: &mut Flow, direction: Direction, packet: &Packet<'_>, time: Timestamp) {
-        let ends = Ends::of(flow);
-        let segment = ends.segment(direction, time, false, packet.payload, packet.payload_length);
+        let segment = segment(&flow.ends(), direction, time, false, packet.payload, packet.payload_length);
         flow.application.read(&segment, &mut self.around);
         self.tell(flow, time);
     }
@@ -278,11 +280,11 @@ impl Talk {
         packet: &Packet<'_>,
         time: Timestamp,
     ) {
-        let ends = Ends::of(flow);
+        let ends = flow.ends();
         let Flow { tcp: Some(connection), application, .. } = flow else { return };
         let around = &mut self.around;
         connection.push(direction, header, packet, &mut self.streams, |direction, delivery| {
-            ends.deliver(application, direction, time, delivery, around)
+            deliver(&ends, application, direction, time, delivery, around)
         });
         self.tell(flow, time);
     }
@@ -290,12 +292,12 @@ impl Talk {
     /// A flow has ended, or is due for a report.
     fn report(&mut self, flow: &mut Flow, reason: EndReason) {
         if reason != EndReason::Interval {
-            let (ends, time) = (Ends::of(flow), flow.end);
+            let (ends, time) = (flow.ends(), flow.end);
             let Flow { tcp, application, .. } = flow;
             if let Some(connection) = tcp {
                 let around = &mut self.around;
                 connection.finish(&mut self.streams, |direction, delivery| {
-                    ends.deliver(application, direction, time, delivery, around)
+                    deliver(&ends, application, direction, time, delivery, around)
                 });
             }
             application.end(time, &mut self.around);
@@ -321,52 +323,37 @@ impl Talk {
     }
 }
 
-/// The two ends of a flow.
-#[derive(Clone, Copy)]
-struct Ends {
-    source: std::net::SocketAddr,
-    destination: std::net::SocketAddr,
+/// A payload as the flow's application is given it.
+fn segment<'a>(
+    ends: &Ends,
+    direction: Direction,
+    time: Timestamp,
+    stream: bool,
+    bytes: &'a [u8],
+    length: u32,
+) -> Segment<'a> {
+    let (source, destination) = ends.towards(direction);
+    Segment { time, direction, source, destination, stream, bytes, length }
 }
 
-impl Ends {
-    fn of(flow: &Flow) -> Self {
-        Self { source: flow.source(), destination: flow.destination() }
-    }
-
-    fn segment<'a>(
-        &self,
-        direction: Direction,
-        time: Timestamp,
-        stream: bool,
-        bytes: &'a [u8],
-        length: u32,
-    ) -> Segment<'a> {
-        let (source, destination) = match direction {
-            Direction::Out => (self.source, self.destination),
-            Direction::In => (self.destination, self.source),
-        };
-        Segment { time, direction, source, destination, stream, bytes, length }
-    }
-
-    /// Gives a stream's bytes to the flow's application.
-    fn deliver(
-        &self,
-        application: &mut Application,
-        direction: Direction,
-        time: Timestamp,
-        delivery: Delivery<'_>,
-        around: &mut Surroundings,
-    ) -> Take {
-        let consumed = match delivery {
-            Delivery::Bytes(bytes) => {
-                let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                application.read(&self.segment(direction, time, true, bytes, length), around)
-            }
-            Delivery::Gap(length) => {
-                application.gap(direction, length, around);
-                0
-            }
-        };
-        if application.is_open() { Take::Consumed(consumed) } else { Take::Done }
-    }
+/// Gives a stream's bytes to the flow's application.
+fn deliver(
+    ends: &Ends,
+    application: &mut Application,
+    direction: Direction,
+    time: Timestamp,
+    delivery: Delivery<'_>,
+    around: &mut Surroundings,
+) -> Take {
+    let consumed = match delivery {
+        Delivery::Bytes(bytes) => {
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            application.read(&segment(ends, direction, time, true, bytes, length), around)
+        }
+        Delivery::Gap(length) => {
+            application.gap(direction, length, around);
+            0
+        }
+    };
+    if application.is_open() { Take::Consumed(consumed) } else { Take::Done }
 }

@@ -1,5 +1,6 @@
 //! padtap's own chores, run as `cargo xtask COMMAND`.
 
+mod bench;
 mod bpf;
 mod debian;
 mod fixtures;
@@ -9,6 +10,7 @@ mod live;
 mod peers;
 mod pypi;
 mod rates;
+mod run;
 mod schema;
 mod test;
 
@@ -26,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Count instructions a packet with callgrind, and compare them with the committed baseline.
+    Bench(bench::Args),
     /// Build the XDP program, or check that the committed object is what the source builds.
     Bpf(bpf::Args),
     /// Write the fixtures, or check that the committed ones are what is made.
@@ -46,6 +50,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Bpf(args) => bpf::run(&args),
         Command::Fixtures(args) => fixtures::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),

@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
+use crate::run;
+
 /// Arguments of `cargo xtask rates`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -48,7 +50,7 @@ impl Mode {
 
 /// Measures and prints a Markdown table. Needs root.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let padtap = build()?;
+    let padtap = run::padtap()?;
     let peaks = peaks(&padtap, args)?;
     println!("| mode | peak, Mpps | of discard |");
     println!("|---|---|---|");
@@ -74,12 +76,7 @@ fn peaks(padtap: &PathBuf, args: &Args) -> anyhow::Result<(f64, f64)> {
         discard.push(measure(padtap, args, Mode::Discard, None)?.mpps);
         dissect.push(measure(padtap, args, Mode::Dissect, None)?.mpps);
     }
-    Ok((median(discard), median(dissect)))
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    Ok((run::median(discard), run::median(dissect)))
 }
 
 fn measure(padtap: &PathBuf, args: &Args, mode: Mode, rate: Option<u64>) -> anyhow::Result<Report> {
@@ -95,11 +92,4 @@ fn measure(padtap: &PathBuf, args: &Args, mode: Mode, rate: Option<u64>) -> anyh
     let report: Report = serde_json::from_slice(&output.stdout)?;
     ensure!(report.balanced && report.offered == args.frames, "the account of padtap bench live does not balance");
     Ok(report)
-}
-
-fn build() -> anyhow::Result<PathBuf> {
-    let arguments = ["build", "--release", "--package", "capture-user", "--bin", "padtap"];
-    ensure!(Command::new(env!("CARGO")).args(arguments).status()?.success(), "padtap does not build");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    Ok(target.join("release/padtap"))
 }

@@ -30,8 +30,12 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
     let consoles = frames::consoles(&options.filter)?;
     let wanted = frames::expression(&options.filter)?;
     let files: Vec<_> = options.read.iter().chain(&options.files).cloned().collect();
-    let router = move |frame: &Frame<'_>| {
-        if wanted.as_ref().is_some_and(|wanted| !wanted(frame)) { None } else { route(frame, &consoles) }
+    // Where all frames go the same way, nobody need ask which.
+    let one_way = consoles.wants_everything() && options.run.workers.unwrap_or(1) <= 1;
+    let router = move |frame: &Frame<'_>| match &wanted {
+        Some(wanted) if !wanted(frame) => None,
+        _ if one_way => Some(0),
+        _ => route(frame, &consoles),
     };
     let source = pcap::open(&files, router.clone())?;
     let replay = files.iter().all(|file| can_be_read_again(file)).then(|| again(files.clone(), router));

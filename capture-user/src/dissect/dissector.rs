@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Cursor, Duplicates, Next, Packet, duplicates, walk};
+use super::{Cursor, Duplicates, Next, Packet, begin, duplicates, walk};
 use crate::limits::Reached;
 use crate::reassembly::fragments::{Counters, Fragments, Key, Limits, Piece};
 use crate::source::Frame;
@@ -68,9 +68,10 @@ impl Dissector {
     /// the packet is then the datagram, with [`Packet::reassembled`] set.
     ///
     /// A copy of an earlier frame is marked ([`Packet::duplicate`]) and its fragment, if it is one, not used.
+    #[inline]
     pub fn dissect<'a>(&'a mut self, frame: &Frame<'a>) -> Packet<'a> {
         let mut packet = Packet::default();
-        walk(&mut packet, Cursor::new(frame.data, frame.length), Next::Link(frame.link));
+        begin(&mut packet, frame);
         packet.duplicate = self.duplicates.is_duplicate(&packet, frame);
         if packet.ip.as_ref().is_some_and(|ip| ip.fragment.is_some()) {
             self.defragment(frame, &mut packet);

@@ -21,12 +21,11 @@
 //! Tools that compare nothing but bytes use windows of up to 50 ms. Three suffice for a mirror and stay under half of
 //! what separates a game's equal packets.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hashbrown::DefaultHashBuilder;
-
+use super::digest::Digest;
 use super::{Fragment, Ip, Mac, Packet, Transport};
 use crate::source::Frame;
 
@@ -53,7 +52,8 @@ pub struct Duplicates {
     pairs: Vec<Pair>,
     /// Which of a set's four is replaced next.
     turn: usize,
-    hashing: DefaultHashBuilder,
+    /// The empty digest, which nobody can guess.
+    empty: Digest,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,12 +81,13 @@ impl Duplicates {
             seen: vec![Default::default(); if on { SETS } else { 0 }],
             pairs: vec![Pair::default(); if on { PAIRS } else { 0 }],
             turn: 0,
-            hashing: DefaultHashBuilder::default(),
+            empty: Digest::new(RandomState::new().hash_one(0), RandomState::new().hash_one(1)),
         }
     }
 
     /// Whether `packet`, dissected from `frame` but not yet defragmented, was here a moment ago. Only IP packets are
     /// looked at.
+    #[inline]
     pub fn is_duplicate(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
         match &packet.ip {
             Some(ip) if self.window > 0 => self.is_known(ip, packet, frame),
@@ -95,11 +96,11 @@ impl Duplicates {
     }
 
     fn is_known(&mut self, ip: &Ip, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
-        let mut hasher = self.hashing.build_hasher();
-        write_addresses(&mut hasher, ip);
-        let pair_hash = hasher.finish();
-        write_packet(&mut hasher, ip, packet);
-        let digest = hasher.finish();
+        let mut digest = self.empty;
+        add_addresses(&mut digest, ip);
+        let pair_hash = digest.value();
+        add_packet(&mut digest, ip, packet);
+        let digest = digest.value();
         let mark = digest & !ROUTE_BITS | route(packet, ip);
         let time = frame.time.as_nanos();
         // The set is chosen by bits that the mark does not keep.
@@ -164,50 +165,53 @@ fn is_unique(packet: &Packet<'_>, ip: &Ip) -> bool {
     }
 }
 
-fn write_addresses(hasher: &mut impl Hasher, ip: &Ip) {
+#[inline]
+fn add_addresses(digest: &mut Digest, ip: &Ip) {
     match (ip.source, ip.destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            hasher.write_u64(u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits()));
+            digest.add(u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits()), 0);
         }
         (source, destination) => [source, destination].into_iter().for_each(|address| match address {
-            IpAddr::V4(address) => hasher.write_u32(address.to_bits()),
-            IpAddr::V6(address) => hasher.write_u128(address.to_bits()),
+            IpAddr::V4(address) => digest.add(u64::from(address.to_bits()), 0),
+            IpAddr::V6(address) => digest.add((address.to_bits() >> 64) as u64, address.to_bits() as u64),
         }),
     }
 }
 
 /// All that forwarding leaves alone.
-fn write_packet(hasher: &mut impl Hasher, ip: &Ip, packet: &Packet<'_>) {
-    hasher.write_u64(u64::from(ip.length) << 32 | u64::from(ip.id) << 16 | u64::from(ip.protocol));
-    if let Some(Fragment { id, offset, more }) = ip.fragment {
-        hasher.write_u64(u64::from(id) << 32 | u64::from(offset) << 1 | u64::from(more));
-    }
+#[inline]
+fn add_packet(digest: &mut Digest, ip: &Ip, packet: &Packet<'_>) {
+    let header = u64::from(ip.length) << 32 | u64::from(ip.id) << 16 | u64::from(ip.protocol);
     match &packet.transport {
-        Transport::Udp(udp) => hasher.write_u32(u32::from(udp.source) << 16 | u32::from(udp.destination)),
+        Transport::Udp(udp) => digest.add(header, u64::from(udp.source) << 16 | u64::from(udp.destination)),
         Transport::Tcp(tcp) => {
             let ports = u64::from(tcp.source) << 16 | u64::from(tcp.destination);
             let rest = u64::from(tcp.window) << 8 | u64::from(tcp.flags.0);
-            hasher.write_u64(u64::from(tcp.sequence) << 32 | ports);
-            hasher.write_u64(u64::from(tcp.acknowledgement) << 32 | rest);
-            hasher.write(tcp.options);
+            digest.add(header, u64::from(tcp.sequence) << 32 | ports);
+            digest.add(u64::from(tcp.acknowledgement) << 32 | rest, 0);
+            digest.add_bytes(tcp.options);
         }
         Transport::Icmp(icmp) => {
             let rest = u64::from(u32::from_be_bytes(icmp.rest));
-            hasher.write_u64(rest << 32 | u64::from(icmp.kind) << 8 | u64::from(icmp.code));
+            digest.add(header, rest << 32 | u64::from(icmp.kind) << 8 | u64::from(icmp.code));
         }
-        Transport::None => {}
+        Transport::None => digest.add(header, 0),
+    }
+    if let Some(Fragment { id, offset, more }) = ip.fragment {
+        digest.add(u64::from(id) << 32 | u64::from(offset) << 1 | u64::from(more), 0);
     }
     let payload = packet.payload;
     match (payload.first_chunk::<HEAD>(), payload.last_chunk::<TAIL>()) {
         (Some(head), Some(tail)) => {
-            hasher.write(head);
-            hasher.write(tail);
+            digest.add_bytes(head);
+            digest.add_bytes(tail);
         }
-        _ => hasher.write(payload),
+        _ => digest.add_bytes(payload),
     }
 }
 
 /// What forwarding changes, in a few bits: copies from different places differ here.
+#[inline]
 fn route(packet: &Packet<'_>, ip: &Ip) -> u64 {
     /// 2^64 divided by the golden ratio: spreads what it is multiplied with.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -6,7 +6,7 @@ use etherparse::{Icmpv4Slice, Icmpv6Slice, TcpHeaderSlice, UdpHeaderSlice};
 use super::{Cursor, Layer, Next, Packet, Stopped, gre, tunnel};
 
 /// IP protocol numbers (IANA protocol-numbers).
-mod protocol {
+pub(super) mod protocol {
     pub const ICMP: u8 = 1;
     pub const IGMP: u8 = 2;
     /// An IPv4 packet (RFC 2003).

@@ -43,6 +43,13 @@ pub(super) fn over_udp<'a>(udp: Udp, packet: &mut Packet<'a>, cursor: &mut Curso
     }
 }
 
+/// Whether [`over_udp`] would look into a datagram with these ports.
+#[inline]
+pub(super) fn may_be_over(udp: Udp) -> bool {
+    matches!(udp.destination, port::VXLAN | port::VXLAN_LINUX | port::GENEVE | port::TEREDO)
+        || udp.source == port::TEREDO
+}
+
 /// Flags (8), reserved (24), network identifier (24), reserved (8); of the flags only the one that says the
 /// identifier is valid, and that of the group policy extension, which has its group in the reserved bits.
 fn vxlan<'a>(packet: &mut Packet<'a>, cursor: &mut Cursor<'a>) -> Result<Next, Stopped> {

@@ -60,6 +60,9 @@ impl Surroundings {
     /// Takes over the names and announcements that conversations have made. Returns whether there are events to make
     /// records of.
     pub fn settle(&mut self, now: Timestamp) -> bool {
+        if self.output.is_empty() {
+            return false;
+        }
         for resolved in self.output.names.drain(..) {
             self.names.learn(&resolved, now);
         }
@@ -109,6 +112,7 @@ impl Application {
     }
 
     /// Whether its payloads are still of interest.
+    #[inline]
     pub fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed(_)) || self.aside.is_some()
     }

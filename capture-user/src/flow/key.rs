@@ -1,6 +1,7 @@
 //! What makes packets one flow: the unordered pair of endpoints and the protocol.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::dissect::{Icmp, Packet, Transport};
 
@@ -38,14 +39,31 @@ impl Protocol {
 }
 
 /// The identity of a flow, equal for both directions. Addresses are ordered, so the key says nothing of who began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    low: [u8; 16],
-    high: [u8; 16],
-    low_port: u16,
-    high_port: u16,
+    low: Address,
+    high: Address,
+    /// Of `low` in the upper half, of `high` in the lower.
+    ports: u32,
     protocol: u8,
     v4: bool,
+}
+
+/// An address as a number in two halves. Those of IPv4 stand at the upper end, so that they sort among themselves as
+/// Community ID sorts them.
+type Address = [u64; 2];
+
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let rest = u64::from(self.ports) << 32 | u64::from(self.protocol) << 1 | u64::from(self.v4);
+        if self.v4 {
+            state.write_u64(self.low[0] | self.high[0] >> 32);
+        } else {
+            self.low.into_iter().chain(self.high).for_each(|half| state.write_u64(half));
+        }
+        state.write_u64(rest);
+    }
 }
 
 impl Key {
@@ -53,6 +71,7 @@ impl Key {
     ///
     /// ICMP messages have their type and code where others have ports, as the Community ID has it: an echo and its
     /// reply are one flow.
+    #[inline]
     pub fn of(packet: &Packet<'_>) -> Option<(Self, bool)> {
         let ip = packet.ip.as_ref()?;
         let (source_port, destination_port, one_way) = match &packet.transport {
@@ -61,21 +80,22 @@ impl Key {
             Transport::Icmp(icmp) => icmp_ports(icmp, Protocol(ip.protocol)),
             Transport::None => (0, 0, false),
         };
-        let (source, destination) = (octets(ip.source), octets(ip.destination));
+        let (source, destination) = (number(ip.source), number(ip.destination));
         let swapped = !one_way && (source, source_port) > (destination, destination_port);
         let (low, low_port, high, high_port) = if swapped {
             (destination, destination_port, source, source_port)
         } else {
             (source, source_port, destination, destination_port)
         };
-        let key = Self { low, high, low_port, high_port, protocol: ip.protocol, v4: ip.source.is_ipv4() };
-        Some((key, swapped))
+        let ports = u32::from(low_port) << 16 | u32::from(high_port);
+        Some((Self { low, high, ports, protocol: ip.protocol, v4: ip.source.is_ipv4() }, swapped))
     }
 
     /// The first endpoint, or the second.
     pub fn endpoint(&self, second: bool) -> SocketAddr {
-        let (octets, port) = if second { (self.high, self.high_port) } else { (self.low, self.low_port) };
-        SocketAddr::new(self.address(octets), port)
+        let (address, port) =
+            if second { (self.high, self.ports as u16) } else { (self.low, (self.ports >> 16) as u16) };
+        SocketAddr::new(self.address(address), port)
     }
 
     /// The protocol under IP.
@@ -88,22 +108,20 @@ impl Key {
         matches!(self.protocol(), Protocol::ICMP | Protocol::TCP | Protocol::UDP | Protocol::ICMPV6)
     }
 
-    fn address(&self, octets: [u8; 16]) -> IpAddr {
-        match octets {
-            [a, b, c, d, ..] if self.v4 => IpAddr::from([a, b, c, d]),
-            _ => Ipv6Addr::from(octets).into(),
+    fn address(&self, [upper, lower]: Address) -> IpAddr {
+        if self.v4 {
+            Ipv4Addr::from_bits((upper >> 32) as u32).into()
+        } else {
+            Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)).into()
         }
     }
 }
 
-/// IPv4 addresses stand in the first four bytes, so that they sort among themselves as Community ID sorts them.
-fn octets(address: IpAddr) -> [u8; 16] {
+#[inline]
+fn number(address: IpAddr) -> Address {
     match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-        }
-        IpAddr::V6(v6) => v6.octets(),
+        IpAddr::V4(v4) => [u64::from(v4.to_bits()) << 32, 0],
+        IpAddr::V6(v6) => [(v6.to_bits() >> 64) as u64, v6.to_bits() as u64],
     }
 }
 

@@ -38,6 +38,7 @@ impl Shape {
     /// The packet of a direction from which on it is kept: fewer say nothing, and most flows are that short.
     pub(super) const WORTHWHILE: u64 = 8;
 
+    #[inline]
     pub(super) fn record(&mut self, gap_nanos: i64, size: u32) {
         let micros = u64::try_from(gap_nanos).unwrap_or(0) / 1_000;
         self.gaps.record(u32::try_from(micros).unwrap_or(u32::MAX));
@@ -70,6 +71,7 @@ impl<const N: usize> Default for Histogram<N> {
 }
 
 impl<const N: usize> Histogram<N> {
+    #[inline]
     fn record(&mut self, value: u32) {
         let bucket = bucket(value).min(N - 1);
         self.counts[bucket] = self.counts[bucket].saturating_add(1);
@@ -97,6 +99,7 @@ impl<const N: usize> Histogram<N> {
 }
 
 /// Values under `2^SUB_BITS` have a bucket each; above, the leading bits after the first choose it.
+#[inline]
 fn bucket(value: u32) -> usize {
     let exponent = value.max(1).ilog2().max(SUB_BITS) - SUB_BITS;
     ((exponent << SUB_BITS) + (value >> exponent)) as usize

@@ -25,6 +25,8 @@ pub struct Table {
     queues: [Queue; 4],
     holders: Holders,
     clock: Timestamp,
+    /// The idle time of each queue, in nanoseconds.
+    idle: [i64; 4],
     /// Bytes that flows hold beside their slots.
     held: usize,
     evicted: u64,
@@ -55,10 +57,12 @@ impl Places for Slab {
 }
 
 impl Slab {
+    #[inline]
     fn get(&self, index: u32) -> Option<&Flow> {
         self.slots.get(index as usize)?.as_ref()
     }
 
+    #[inline]
     fn get_mut(&mut self, index: u32) -> Option<&mut Flow> {
         self.slots.get_mut(index as usize)?.as_mut()
     }
@@ -102,6 +106,8 @@ impl Table {
             queues: Default::default(),
             holders: Holders::default(),
             clock: Timestamp::from_nanos(i64::MIN),
+            idle: [config.tcp_idle, config.udp_idle, config.other_idle, config.closed_linger]
+                .map(|idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX)),
             held: 0,
             evicted: 0,
             evicted_for_memory: 0,
@@ -163,6 +169,7 @@ impl Table {
 
     /// Counts a packet in its flow, beginning one where there is none. `reported` is called for flows that end on the
     /// way, and for this one when an interim report is due. `None` for packets without IP.
+    #[inline]
     pub fn observe(
         &mut self,
         packet: &Packet<'_>,
@@ -182,11 +189,11 @@ impl Table {
             None => self.begin(hash, key, swapped, packet, frame.time, reported),
         };
         let flow = self.flows.get_mut(index)?;
-        report_interval(flow, self.config.interval, frame.time, reported);
+        if let Some(interval) = self.config.interval {
+            report_interval(flow, interval, frame.time, reported);
+        }
         let direction = flow.direction(swapped);
-        let was_over = flow.tcp.as_ref().is_some_and(|connection| connection.over());
-        flow.count(direction, packet, frame);
-        if !was_over && flow.tcp.as_ref().is_some_and(|connection| connection.over()) {
+        if flow.count(direction, packet, frame) {
             self.queue(index, queue_of::CLOSED);
         }
         Some((self.flows.get_mut(index)?, direction))
@@ -237,12 +244,14 @@ impl Table {
         self.flows.slots.iter_mut().flatten()
     }
 
+    #[inline]
     fn find(&self, hash: u64, key: &Key) -> Option<u32> {
         self.index.find(hash, |&index| self.flows.get(index).is_some_and(|flow| flow.key == *key)).copied()
     }
 
     /// Whether this packet begins another flow between the same endpoints: the old one was silent for too long, or is
     /// over and the packet opens a new connection.
+    #[inline]
     fn is_past(&self, index: u32, packet: &Packet<'_>, time: Timestamp) -> bool {
         let Some(flow) = self.flows.get(index) else { return false };
         let opens = |flags: TcpFlags| flags.syn() && !flags.ack();
@@ -250,6 +259,7 @@ impl Table {
             || flow.place.queue == queue_of::CLOSED && packet.transport.tcp().is_some_and(|tcp| opens(tcp.flags))
     }
 
+    #[cold]
     fn begin(
         &mut self,
         hash: u64,
@@ -322,26 +332,21 @@ impl Table {
         }
     }
 
+    #[inline]
     fn idle(&self, queue: u8) -> i64 {
-        let idle = match queue {
-            queue_of::TCP => self.config.tcp_idle,
-            queue_of::UDP => self.config.udp_idle,
-            queue_of::CLOSED => self.config.closed_linger,
-            _ => self.config.other_idle,
-        };
-        i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX)
+        self.idle.get(usize::from(queue)).copied().unwrap_or(i64::MAX)
     }
 }
 
 /// Interim reports fall on multiples of the interval after the flow's start, whatever else the shard sees, so that
 /// the same flow is reported alike by one worker or eight.
+#[cold]
 fn report_interval(
     flow: &mut Flow,
-    interval: Option<Duration>,
+    interval: Duration,
     time: Timestamp,
     reported: &mut impl FnMut(&mut Flow, EndReason),
 ) {
-    let Some(interval) = interval else { return };
     let interval = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX).max(1);
     let due = time.nanos_since(flow.reported) / interval;
     if due > 0 {

@@ -75,6 +75,12 @@ impl ConsoleFilter {
         filter
     }
 
+    /// Whether it wants every frame there is, and knows no consoles to tell apart.
+    #[inline]
+    pub fn wants_everything(&self) -> bool {
+        self.config.flags & !flag::DISCOVERY == flag::CAPTURE_ALL
+    }
+
     /// Adds a console.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! How long a sender waits between its ticks: a fine histogram, and the period it shows.
 
+use arrayvec::ArrayVec;
+
 use crate::flow::Summary;
 
 /// Width of a bucket in nanoseconds: a tenth of a millisecond.
@@ -15,6 +17,8 @@ const TOLERANCE: f64 = 0.35;
 #[derive(Debug)]
 pub(super) struct Gaps {
     counts: Box<[u32; BUCKETS]>,
+    /// Which of them are not zero: a bit each. Ticks leave most empty, and who looks need not pass them all.
+    occupied: [u64; BUCKETS.div_ceil(64)],
     total: u64,
     longer: u64,
     max: i64,
@@ -47,13 +51,16 @@ impl Cadence {
 
 impl Default for Gaps {
     fn default() -> Self {
-        Self { counts: Box::new([0; BUCKETS]), total: 0, longer: 0, max: 0 }
+        Self { counts: Box::new([0; BUCKETS]), occupied: [0; _], total: 0, longer: 0, max: 0 }
     }
 }
 
 impl Gaps {
     pub fn clear(&mut self) {
-        self.counts.fill(0);
+        for bucket in set_bits(&self.occupied) {
+            self.counts[bucket] = 0;
+        }
+        self.occupied.fill(0);
         (self.total, self.longer, self.max) = (0, 0, 0);
     }
 
@@ -61,7 +68,11 @@ impl Gaps {
         self.total += 1;
         self.max = self.max.max(nanos);
         match usize::try_from(nanos / WIDTH).ok().and_then(|bucket| self.counts.get_mut(bucket)) {
-            Some(count) => *count = count.saturating_add(1),
+            Some(count) => {
+                *count = count.saturating_add(1);
+                let bucket = (nanos / WIDTH) as usize;
+                self.occupied[bucket / 64] |= 1 << (bucket % 64);
+            }
             None => self.longer += 1,
         }
     }
@@ -76,46 +87,21 @@ impl Gaps {
         if self.total < 16 {
             return None;
         }
-        let mut period = self.most_common()?;
+        let known: ArrayVec<_, BUCKETS> =
+            set_bits(&self.occupied).map(|bucket| (bucket, self.counts[bucket])).collect();
+        let mut period = most_common(&known)?;
         for _ in 0..6 {
-            let around = self.up_to(1.5 * period).filter(|(gap, _)| *gap > 0.5 * period);
+            let around = up_to(&known, 1.5 * period).filter(|(gap, _)| *gap > 0.5 * period);
             let (time, ticks) =
                 around.fold((0.0, 0.0), |(time, ticks), (gap, count)| (time + gap * count, ticks + count));
             period = quotient(time, ticks)?;
         }
-        let spans = self.up_to(4.5 * period).map(|(gap, count)| (gap * count, (gap / period).round() * count));
+        let spans = up_to(&known, 4.5 * period).map(|(gap, count)| (gap * count, (gap / period).round() * count));
         let (time, ticks) = spans.fold((0.0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
         period = quotient(time, ticks)?;
-        let near: f64 = self.up_to(4.5 * period).filter(|(gap, _)| is_near(gap / period)).map(|(_, count)| count).sum();
+        let near: f64 =
+            up_to(&known, 4.5 * period).filter(|(gap, _)| is_near(gap / period)).map(|(_, count)| count).sum();
         Some(Cadence { period: period * WIDTH as f64, regular: near / self.total as f64, gaps: self.total })
-    }
-
-    fn most_common(&self) -> Option<f64> {
-        let mut below = [0_u64; BUCKETS + 1];
-        for (index, count) in self.counts.iter().enumerate() {
-            below[index + 1] = below[index] + u64::from(*count);
-        }
-        let within = |low: f64, high: f64| below[(high as usize).min(BUCKETS)] - below[(low as usize).min(BUCKETS)];
-        let (mut best, mut found) = (0, None);
-        let mut guess = PERIODS.0;
-        while guess <= PERIODS.1 {
-            let count = within(0.75 * guess, 1.25 * guess + 1.0);
-            if count > best {
-                (best, found) = (count, Some(guess));
-            }
-            guess *= 1.02;
-        }
-        found
-    }
-
-    /// Gaps up to a bound, in buckets, with their number.
-    fn up_to(&self, bound: f64) -> impl Iterator<Item = (f64, f64)> {
-        let end = (bound as usize).min(BUCKETS);
-        self.counts[..end]
-            .iter()
-            .enumerate()
-            .filter(|(_, count)| **count > 0)
-            .map(|(index, count)| (index as f64 + 0.5, f64::from(*count)))
     }
 
     /// Median, 99th percentile and maximum in milliseconds.
@@ -135,6 +121,47 @@ impl Gaps {
         }
         max
     }
+}
+
+/// The places of the bits that are set, in order.
+fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
+    words.iter().enumerate().flat_map(|(word, bits)| {
+        let mut left = *bits;
+        std::iter::from_fn(move || {
+            let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(word * 64 + bit)
+        })
+    })
+}
+
+/// The period around which, within a quarter, most gaps lie.
+fn most_common(known: &[(usize, u32)]) -> Option<f64> {
+    let (mut best, mut found) = (0, None);
+    let (mut from, mut to, mut count) = (0, 0, 0_u64);
+    let mut guess = PERIODS.0;
+    while guess <= PERIODS.1 {
+        // Both ends only move up, and what lies between them is counted as they do.
+        let (low, high) = ((0.75 * guess) as usize, (1.25 * guess + 1.0) as usize);
+        while let Some((_, more)) = known.get(to).filter(|(bucket, _)| *bucket < high) {
+            (to, count) = (to + 1, count + u64::from(*more));
+        }
+        while let Some((_, fewer)) = known.get(from).filter(|(bucket, _)| *bucket < low) {
+            (from, count) = (from + 1, count - u64::from(*fewer));
+        }
+        if count > best {
+            (best, found) = (count, Some(guess));
+        }
+        guess *= 1.02;
+    }
+    found
+}
+
+/// Gaps up to a bound, in buckets, with their number.
+fn up_to(known: &[(usize, u32)], bound: f64) -> impl Iterator<Item = (f64, f64)> {
+    let end = bound as usize;
+    let within = known.iter().take_while(move |(bucket, _)| *bucket < end);
+    within.map(|(bucket, count)| (*bucket as f64 + 0.5, f64::from(*count)))
 }
 
 fn quotient(time: f64, ticks: f64) -> Option<f64> {

@@ -48,9 +48,8 @@ struct Capture {
 pub struct Captures(Vec<Capture>);
 
 impl Captures {
-    /// The fixtures, one or two of each session, and the captures of the directory that `PADTAP_PCAPS` names. Frames
-    /// within tunnels are left out, for not every peer looks into them, and so are those of other links than Ethernet.
-    pub fn load() -> anyhow::Result<Self> {
+    /// The fixtures, one or two of each session, and the captures of a directory. Frames within tunnels are left out, for not every peer looks into them, and so are those of other links than Ethernet.
+    pub fn load(directory: Option<&Path>) -> anyhow::Result<Self> {
         let mut captures = Vec::new();
         for case in files(Path::new("fixtures"))?.iter().filter(|case| case.is_dir()) {
             let wanted = |name: &str| name.starts_with("capture.") || name.starts_with("profile-");
@@ -59,8 +58,8 @@ impl Captures {
                 captures.push(Capture::load(file)?);
             }
         }
-        if let Some(directory) = std::env::var_os("PADTAP_PCAPS") {
-            for file in files(Path::new(&directory))? {
+        if let Some(directory) = directory {
+            for file in files(directory)? {
                 let is_capture = file.extension().is_some_and(|end| end == "pcap" || end == "pcapng");
                 captures.extend(is_capture.then(|| Capture::load(&file)).transpose()?);
             }
@@ -75,13 +74,12 @@ impl Captures {
     pub fn write(&self, path: &Path, size: u64, order: Order) -> anyhow::Result<Work> {
         let round: u64 = self.0.iter().map(Capture::bytes).sum();
         let rounds = size.div_ceil(round.max(1)) as u32;
-        let mut file = Writer::create(path).with_context(|| path.display().to_string())?;
+        let mut file = Writer::create(path)?;
         match order {
             Order::Sequential => self.write_sequential(&mut file, rounds)?,
             Order::Interleaved => self.write_interleaved(&mut file, rounds)?,
         }
-        file.out.flush()?;
-        Ok(file.work)
+        file.finish()
     }
 
     /// Every capture of every round, and the round.
@@ -157,39 +155,56 @@ fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// A classic pcap file.
-struct Writer {
+pub struct Writer {
     out: BufWriter<File>,
     scratch: Vec<u8>,
-    /// When the latest frame was sent.
+    /// When the latest frame was sent, in microseconds from the first.
     last: u64,
     work: Work,
 }
 
 impl Writer {
-    fn create(path: &Path) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    /// Begins a file.
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
+        let file = File::create(path).with_context(|| path.display().to_string())?;
+        let mut out = BufWriter::with_capacity(1 << 20, file);
         let mut header = [0; 24];
         header[..4].copy_from_slice(&0xa1b2_c3d4_u32.to_le_bytes());
         (header[4], header[6]) = (2, 4);
         header[16..20].copy_from_slice(&262_144_u32.to_le_bytes());
         header[20] = 1;
         out.write_all(&header)?;
-        Ok(Self { out, scratch: Vec::new(), last: EPOCH, work: Work::default() })
+        Ok(Self { out, scratch: Vec::new(), last: 0, work: Work::default() })
+    }
+
+    /// Adds a frame, sent so many microseconds after the first.
+    pub fn put(&mut self, time: u64, length: u32, bytes: &[u8]) -> io::Result<()> {
+        self.add_as(time, length, bytes, |_| {})
+    }
+
+    /// Ends the file.
+    pub fn finish(mut self) -> anyhow::Result<Work> {
+        self.out.flush()?;
+        Ok(self.work)
     }
 
     fn add(&mut self, capture: &Capture, place: usize, round: u32, base: u64) -> io::Result<()> {
         let Some((since, length, bytes)) = capture.frames.get(place) else { return Ok(()) };
-        let time = base + since;
+        self.add_as(base + since, *length, bytes, |frame| rewrite(frame, round, &capture.hosts))
+    }
+
+    fn add_as(&mut self, time: u64, length: u32, bytes: &[u8], change: impl FnOnce(&mut [u8])) -> io::Result<()> {
+        let moment = EPOCH + time;
         self.scratch.clear();
-        for field in [(time / 1_000_000) as u32, (time % 1_000_000) as u32, bytes.len() as u32, *length] {
+        for field in [(moment / 1_000_000) as u32, (moment % 1_000_000) as u32, bytes.len() as u32, length] {
             self.scratch.extend(field.to_le_bytes());
         }
         self.scratch.extend(bytes);
-        rewrite(&mut self.scratch[16..], round, &capture.hosts);
+        change(&mut self.scratch[16..]);
         self.out.write_all(&self.scratch)?;
         self.last = self.last.max(time);
         self.work.frames += 1;
-        self.work.bytes += u64::from(*length);
+        self.work.bytes += u64::from(length);
         Ok(())
     }
 }

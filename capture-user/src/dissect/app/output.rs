@@ -108,6 +108,12 @@ pub struct Output {
 }
 
 impl Output {
+    /// Whether nothing was said that goes beyond the flow itself.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.names.is_empty() && self.expectations.is_empty()
+    }
+
     /// Tells of something that becomes a record of this kind.
     pub fn emit(&mut self, time: Timestamp, kind: &'static str, facts: impl Facts) {
         self.events.push(Event { time, kind, facts: Box::new(facts) });

@@ -62,8 +62,11 @@ impl<'a> Passes<'a> {
         Ok(Self { files, output, pin, everything: ConsoleFilter::everything() })
     }
 
-    fn open(&self) -> anyhow::Result<FileSource<impl FnMut(&Frame<'_>) -> Option<u32> + Send>> {
-        Ok(pcap::open(self.files, |frame: &Frame<'_>| route(frame, &self.everything))?)
+    /// The files for so many workers, as `padtap read` opens them.
+    fn open(&self, workers: usize) -> anyhow::Result<FileSource<impl FnMut(&Frame<'_>) -> Option<u32> + Send>> {
+        let one_way = workers <= 1;
+        let router = move |frame: &Frame<'_>| if one_way { Some(0) } else { route(frame, &self.everything) };
+        Ok(pcap::open(self.files, router)?)
     }
 
     /// All stages up to this one, on this thread. What the last stage made is dropped.
@@ -97,7 +100,7 @@ impl<'a> Passes<'a> {
     /// Every frame through `stage`. A function of its own, for profilers to find.
     #[inline(never)]
     fn each(&self, mut stage: impl FnMut(&Frame<'_>)) -> anyhow::Result<Found> {
-        let mut source = self.open()?;
+        let mut source = self.open(0)?;
         let (view, mut scratch) = (source.view(), Vec::new());
         let mut tokens = Vec::with_capacity(BURST);
         let mut found = Found::default();
@@ -143,7 +146,7 @@ impl<'a> Passes<'a> {
         let outlet = writers.outlet(true);
         let control = Control::default();
         let config = pipeline::Config { workers, pin: self.pin.clone(), ..pipeline::Config::default() };
-        pipeline::run(vec![self.open()?], &config, &outlet, &control)?;
+        pipeline::run(vec![self.open(workers)?], &config, &outlet, &control)?;
         drop(outlet);
         let (account, failures) = writers.finish();
         if let Some(failure) = failures.into_iter().next() {

@@ -1,0 +1,262 @@
+//! Live, over a pair of virtual interfaces: rates that rise until something is lost.
+//!
+//! The receiving end is in a network namespace of its own. Frames are sent from one processor; the kernel's receive path
+//! and the tool share another: NAPI of the receiving interface runs in a thread that is pinned there, for without that
+//! it would run on the sender's processor, and the sender would be measured. What was lost is what was sent and did not
+//! come out of the tool, whatever the tool says of drops.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use super::offline::Peer;
+use super::work::Work;
+use crate::run;
+
+/// What the page says before the table.
+pub const HEADING: &str = "\n## Live, at rising rates\n\nA pair of virtual interfaces: the sender on one processor, the \
+kernel's receive path (threaded NAPI) and the tool together on another. Frames are those of the interleaved file. Lost is \
+what was sent and did not come out of the tool.\n";
+
+/// The work's size in bytes.
+pub const SIZE: u64 = 40_000_000;
+
+const SPACE: &str = "padtap-peers";
+const NEAR: &str = "ptp-near";
+const FAR: &str = "ptp-far";
+/// How long frames are sent at each rate, in seconds.
+const LENGTH: f64 = 4.0;
+/// Rates to try, in packets a second.
+const RATES: &[f64] = &[50e3, 100e3, 200e3, 300e3, 400e3, 600e3, 800e3, 1_000e3];
+/// A tool that has lost more than this share is not asked for more.
+const HOPELESS: f64 = 0.2;
+/// Frames that may be missing without its being called loss: none came back from the interface's own chatter.
+const NONE: f64 = 1e-5;
+
+/// One rate.
+pub struct Run {
+    pub wanted: f64,
+    pub sent: u64,
+    pub received: u64,
+    /// What the sender came to, in packets a second.
+    pub rate: f64,
+}
+
+/// What a tool held.
+pub struct Held {
+    pub name: &'static str,
+    pub command: String,
+    pub runs: Vec<Run>,
+}
+
+impl Held {
+    /// The highest rate at which nothing was lost, nor at any below.
+    pub fn lossless(&self) -> f64 {
+        let without = |run: &&Run| run.sent.saturating_sub(run.received) as f64 <= run.sent as f64 * NONE;
+        self.runs.iter().take_while(without).map(|run| run.rate).fold(0.0, f64::max)
+    }
+}
+
+/// How a tool captures from the interface, and how it tells what it got.
+struct Live {
+    name: &'static str,
+    program: &'static str,
+    arguments: &'static [&'static str],
+    received: fn(&Path) -> anyhow::Result<u64>,
+}
+
+const LIVE: &[Live] = &[
+    Live {
+        name: "padtap capture",
+        program: "padtap",
+        arguments: &["capture", "-i", NEAR, "--workers", "0", "--quiet", "--output", "{out}"],
+        received: from_records,
+    },
+    Live {
+        name: "dumpcap",
+        program: "dumpcap",
+        arguments: &["-q", "-i", NEAR, "-B", "64", "-w", "{out}"],
+        received: from_file,
+    },
+    Live {
+        name: "tcpdump -w",
+        program: "tcpdump",
+        arguments: &["-i", NEAR, "-B", "65536", "-w", "{out}"],
+        received: from_file,
+    },
+    Live {
+        name: "ndpiReader",
+        program: "ndpiReader",
+        arguments: &["-q", "-i", NEAR, "-C", "{out}"],
+        received: from_report,
+    },
+];
+
+/// Measures every tool at rising rates, one rate after the other, all tools at each.
+pub fn measure(peers: &[Peer<'_>], file: &Path, work: Work, cpu: usize, until: Instant) -> anyhow::Result<Vec<Held>> {
+    let sender = usize::from(cpu == 0);
+    let lab = Lab::new(cpu)?;
+    let mut held: Vec<(&Live, Held)> = LIVE.iter().filter_map(|live| Some((live, start(live)?))).collect();
+    for wanted in RATES {
+        for (live, held) in &mut held {
+            let hopeless =
+                held.runs.last().is_some_and(|run| run.received < (run.sent as f64 * (1.0 - HOPELESS)) as u64);
+            if hopeless || Instant::now() >= until {
+                continue;
+            }
+            let program = peers.iter().find(|peer| peer.tool.program == live.program).map(|peer| peer.program.clone());
+            let program = program.unwrap_or_else(|| live.program.into());
+            held.runs.push(lab.once(live, &program, file, work, *wanted, (sender, cpu)).context(live.name)?);
+        }
+    }
+    Ok(held.into_iter().map(|(_, held)| held).collect())
+}
+
+fn start(live: &'static Live) -> Option<Held> {
+    let is_there = live.program == "padtap" || crate::test::is_there(live.program);
+    let command = format!("{} {}", live.program, live.arguments.join(" ").replace("{out}", "DIR/out"));
+    is_there.then(|| Held { name: live.name, command, runs: Vec::new() })
+}
+
+/// A namespace with one end of a pair; both go when it does.
+struct Lab {
+    cpu: usize,
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // What is not there need not go.
+        let _ = Command::new("ip").args(["netns", "del", SPACE]).stderr(Stdio::null()).status();
+        let _ = Command::new("ip").args(["link", "del", FAR]).stderr(Stdio::null()).status();
+    }
+}
+
+impl Lab {
+    fn new(cpu: usize) -> anyhow::Result<Self> {
+        let lab = Self { cpu };
+        let ip =
+            |line: &str| run::output(Command::new("ip").args(line.split(' '))).context("the laboratory needs root");
+        ip(&format!("netns add {SPACE}"))?;
+        ip(&format!(
+            "link add {FAR} mtu 9000 numrxqueues 1 numtxqueues 1 type veth peer name {NEAR} mtu 9000 numrxqueues 1 numtxqueues 1 netns {SPACE}"
+        ))?;
+        ip(&format!("link set {FAR} up"))?;
+        lab.inside(&["ip", "link", "set", NEAR, "up"])?;
+        // Neighbour discovery would be counted as traffic.
+        lab.inside(&["sysctl", "-q", "-w", &format!("net.ipv6.conf.{NEAR}.disable_ipv6=1")])?;
+        std::fs::write(format!("/proc/sys/net/ipv6/conf/{FAR}/disable_ipv6"), "1")?;
+        // NAPI exists on a veth once frames may be put together, or a program is attached.
+        lab.inside(&["ethtool", "-K", NEAR, "gro", "on"])?;
+        Ok(lab)
+    }
+
+    fn inside(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", SPACE]).args(arguments);
+        Ok(run::output(&mut command)?.0)
+    }
+
+    /// Lets the receive path run in a thread on its processor. It may be asked before each run: a program that is attached
+    /// makes other threads.
+    fn thread_napi(&self) -> anyhow::Result<()> {
+        let threaded = format!("echo 1 > /sys/class/net/{NEAR}/threaded");
+        self.inside(&["sh", "-c", &format!("mount -t sysfs none /sys && {threaded}")])?;
+        sleep(Duration::from_millis(100));
+        for process in std::fs::read_dir("/proc")?.flatten() {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            if name.starts_with(&format!("napi/{NEAR}")) {
+                let id = process.file_name().to_string_lossy().into_owned();
+                run::output(Command::new("taskset").args(["-p", "-c", &self.cpu.to_string(), &id]))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn once(
+        &self,
+        live: &Live,
+        program: &PathBuf,
+        file: &Path,
+        work: Work,
+        wanted: f64,
+        (sender, cpu): (usize, usize),
+    ) -> anyhow::Result<Run> {
+        let directory = tempfile::tempdir()?;
+        let out = directory.path().join("out");
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", SPACE, "taskset", "-c", &cpu.to_string()]).arg(program);
+        command.args(live.arguments.iter().map(|argument| argument.replace("{out}", &out.display().to_string())));
+        let stdout = std::fs::File::create(directory.path().join("stdout"))?;
+        let mut tool = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::null()).spawn()?;
+        // Until it captures; all of them take less.
+        sleep(Duration::from_millis(1_500));
+        self.thread_napi()?;
+        let loops = (wanted * LENGTH / work.frames as f64).ceil().max(1.0);
+        let mut replay = Command::new("taskset");
+        replay.args(["-c", &sender.to_string(), "tcpreplay", "-q", "--preload-pcap", "-i", FAR]);
+        replay.args([format!("--pps={wanted:.0}"), format!("--loop={loops:.0}")]).arg(file);
+        let sent = run::output(&mut replay).and_then(|(said, _)| sent(&said));
+        sleep(Duration::from_millis(1_000));
+        end(&mut tool)?;
+        let (sent, rate) = sent?;
+        let received = (live.received)(directory.path())?;
+        Ok(Run { wanted, sent, received, rate })
+    }
+}
+
+/// Ends a tool as a user does, and waits for it to write what it has.
+fn end(tool: &mut Child) -> anyhow::Result<()> {
+    run::output(Command::new("kill").args(["-INT", &tool.id().to_string()]))?;
+    let begun = Instant::now();
+    while tool.try_wait()?.is_none() {
+        ensure!(begun.elapsed() < Duration::from_secs(20), "does not end");
+        sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Packets that tcpreplay has sent, and its rate: what it could not send it sends again, so it is what went out.
+fn sent(said: &str) -> anyhow::Result<(u64, f64)> {
+    let after = |text: &str| Some(said.split_once(text)?.1.trim_start());
+    let number = |text: &str| text.split([' ', ',', '\n']).next().and_then(|word| word.parse::<f64>().ok());
+    let packets = after("Successful packets:").and_then(number).context("tcpreplay did not say what it sent")?;
+    let rate = said.lines().find(|line| line.starts_with("Rated:")).and_then(|line| line.rsplit(',').next());
+    let rate =
+        rate.and_then(|rate| rate.trim().split(' ').next()?.parse().ok()).context("tcpreplay did not say its rate")?;
+    Ok((packets as u64, rate))
+}
+
+/// The last record: padtap's account.
+fn from_records(directory: &Path) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(directory.join("out"))?;
+    let stats: serde_json::Value = serde_json::from_str(text.lines().next_back().context("no record")?)?;
+    stats.pointer("/ledger/dissected").and_then(serde_json::Value::as_u64).context("no account in the last record")
+}
+
+/// Packets of a capture file.
+fn from_file(directory: &Path) -> anyhow::Result<u64> {
+    let (said, _) = run::output(Command::new("capinfos").args(["-T", "-M", "-r", "-c"]).arg(directory.join("out")))?;
+    said.split_whitespace().next_back().and_then(|count| count.parse().ok()).context("capinfos said no count")
+}
+
+/// ndpiReader's total.
+fn from_report(directory: &Path) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(directory.join("stdout"))?;
+    let csv = std::fs::read_to_string(directory.join("out")).unwrap_or_default();
+    let heading: Vec<_> = csv.lines().next().unwrap_or_default().split(['|', ',']).collect();
+    let columns: Vec<_> = ["c_to_s_pkts", "s_to_c_pkts"]
+        .into_iter()
+        .filter_map(|name| heading.iter().position(|column| column.trim_start_matches('#') == name))
+        .collect();
+    let of_line = |line: &str| {
+        let fields: Vec<_> = line.split(['|', ',']).collect();
+        columns.iter().filter_map(|column| fields.get(*column)?.parse::<u64>().ok()).sum::<u64>()
+    };
+    let counted: u64 = csv.lines().skip(1).map(of_line).sum();
+    let total =
+        text.lines().find_map(|line| line.trim().strip_prefix("IP packets:")?.split_whitespace().next()?.parse().ok());
+    total.or((counted > 0).then_some(counted)).context("ndpiReader said no total")
+}
