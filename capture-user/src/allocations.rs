@@ -1,11 +1,15 @@
-//! The binary's allocator: the system's, and a count of how often each thread asked it for memory.
+//! The binary's allocator: mimalloc, and a count of how often each thread asked it for memory.
+//!
+//! Records are made by one thread and freed by another, and that is what mimalloc is good at.
 //!
 //! A thread's counter is one instruction on memory of its own, so the count is always on: what `padtap bench dissect`
 //! says of allocations is said of the program that captures.
 #![allow(unsafe_code, reason = "an allocator is unsafe to be one; it does no more than count and pass on")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+
+use mimalloc::MiMalloc;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -26,28 +30,28 @@ fn count() {
     MADE.set(MADE.get().wrapping_add(1));
 }
 
-// SAFETY: every call goes to the system's allocator as it came; counting neither allocates nor unwinds.
+// SAFETY: every call goes to mimalloc as it came; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promises are the system allocator's demands.
-        unsafe { System.alloc(layout) }
+        // SAFETY: the caller's promises are mimalloc's demands.
+        unsafe { MiMalloc.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
         // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above; all memory came from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
+        // SAFETY: as above; all memory came from mimalloc.
+        unsafe { MiMalloc.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
         // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
+        unsafe { MiMalloc.realloc(pointer, layout, size) }
     }
 }

@@ -124,7 +124,8 @@ impl Shard {
     /// Takes a frame through all stages, timing each.
     #[inline]
     pub fn process(&mut self, frame: &Frame<'_>, watch: &mut Stopwatch, latency: &mut Latency) {
-        let packet = self.dissector.dissect(frame);
+        let mut packet = Packet::default();
+        self.dissector.read(frame, &mut packet);
         self.work.dissected += 1;
         self.work.duplicates += u64::from(packet.duplicate);
         latency.record(Stage::Dissect, watch.lap());

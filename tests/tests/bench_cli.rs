@@ -1,8 +1,9 @@
-//! `padtap bench live`: every frame it offers is dissected or counted as lost, and it says which.
+//! `padtap bench`: live, every frame it offers is dissected or counted as lost, and it says which; of files it counts
+//! what is there.
 
 use serde_json::Value;
 use tests::netns::may_run_live;
-use tests::padtap::{Ledger, run};
+use tests::padtap::{Ledger, of_kind, run};
 
 fn bench(options: &str) -> Value {
     let arguments = ["bench", "live", "--json"].into_iter().chain(options.split_whitespace());
@@ -115,4 +116,53 @@ fn what_cannot_be_is_wrong_usage() {
         let outcome = run("bench live --inject kernel --size 9000".split_whitespace()).expect(2);
         assert!(outcome.stderr.contains("--inject kernel"), "{}", outcome.stderr);
     }
+}
+
+/// Measures a capture of a telephone: the report, and the packets and bytes there are.
+fn dissect(options: &str) -> (Value, u64, u64) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/negative-sip-phone/capture.pcap.gz");
+    let read = run(["read", "--json", "--packets", file]).expect(0);
+    let packets: Vec<_> = of_kind(&read.records(), "packet").filter_map(|packet| packet["length"].as_u64()).collect();
+    let arguments = ["bench", "dissect", "--json", file].into_iter().chain(options.split_whitespace());
+    let outcome = run(arguments).expect(0);
+    let report = serde_json::from_str(outcome.text()).expect("one JSON object");
+    (report, packets.len() as u64, packets.iter().sum())
+}
+
+#[test]
+fn dissection_is_measured_stage_by_stage() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let records = directory.path().join("records.ndjson");
+    let output = format!("--repeat 2 --workers 2 --output {}", records.display());
+    let (report, packets, bytes) = dissect(&output);
+    assert_eq!((report["packets"].as_u64(), report["bytes"].as_u64()), (Some(packets), Some(bytes)), "{report}");
+    for name in ["seconds", "mpps", "gbps", "ns_per_packet", "allocations_per_packet", "peak_rss_bytes"] {
+        assert!(report[name].as_f64().is_some_and(|figure| figure > 0.0), "{name}: {report}");
+    }
+    let stages: Vec<_> = report["stages"].as_array().expect("stages").iter().map(|stage| &stage["stage"]).collect();
+    assert_eq!(stages, ["read", "dissect", "flow", "classify", "emit"]);
+    let workers: Vec<_> = report["scaling"].as_array().expect("scaling").iter().map(|run| &run["workers"]).collect();
+    assert_eq!(workers, [1, 2]);
+    let written = std::fs::read_to_string(records).expect("the records");
+    assert_eq!(report["records"].as_u64(), Some(written.lines().count() as u64), "{report}");
+}
+
+#[test]
+fn one_stage_alone_is_measured_for_profilers() {
+    let (report, packets, _) = dissect("--repeat 1 --stage flow");
+    assert_eq!(report["packets"].as_u64(), Some(packets));
+    assert_eq!(report["stages"].as_array().map(Vec::len), Some(1), "{report}");
+    assert_eq!(report["latency_ns"], serde_json::json!({}));
+}
+
+#[test]
+fn nothing_to_measure_is_an_error() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let empty = directory.path().join("empty.pcap");
+    let mut header = [0; 24];
+    header[..4].copy_from_slice(&0xa1b2_c3d4_u32.to_le_bytes());
+    (header[4], header[20]) = (2, 1);
+    std::fs::write(&empty, header).expect("a file");
+    let outcome = run(["bench", "dissect", empty.to_str().expect("a plain path")]).expect(1);
+    assert!(outcome.errors().contains("no frame in the files"), "{}", outcome.errors());
 }

@@ -12,8 +12,8 @@ use super::CpuList;
 pub enum Bench {
     /// Read capture files through the engine, from memory, and say how fast each stage is.
     ///
-    /// Each stage is measured by passes that go so far and no further; a stage's figure is what it adds. The passes
-    /// follow one another in turn, and the medians of all turns are shown.
+    /// Each stage is measured by passes that go so far and no further; a stage's figure is what it adds, in processor
+    /// time. The passes follow one another in turn, and the medians of all turns are shown.
     Dissect(BenchDissect),
     /// Capture frames that padtap injects itself, in a network namespace of its own; needs root.
     ///

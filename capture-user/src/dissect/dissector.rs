@@ -71,12 +71,18 @@ impl Dissector {
     #[inline]
     pub fn dissect<'a>(&'a mut self, frame: &Frame<'a>) -> Packet<'a> {
         let mut packet = Packet::default();
-        begin(&mut packet, frame);
-        packet.duplicate = self.duplicates.is_duplicate(&packet, frame);
-        if packet.ip.as_ref().is_some_and(|ip| ip.fragment.is_some()) {
-            self.defragment(frame, &mut packet);
-        }
+        self.read(frame, &mut packet);
         packet
+    }
+
+    /// As [`Dissector::dissect`], into a packet that is empty: it is large, and so need not be moved.
+    #[inline]
+    pub fn read<'a>(&'a mut self, frame: &Frame<'a>, packet: &mut Packet<'a>) {
+        begin(packet, frame);
+        packet.duplicate = self.duplicates.is_duplicate(packet, frame);
+        if packet.ip.as_ref().is_some_and(|ip| ip.fragment.is_some()) {
+            self.defragment(frame, packet);
+        }
     }
 
     #[cold]

@@ -48,8 +48,8 @@ const ROUTE_BITS: u64 = 0xffff;
 pub struct Duplicates {
     /// Nanoseconds.
     window: u64,
-    seen: Vec<[Seen; WAYS]>,
-    pairs: Vec<Pair>,
+    seen: Box<[[Seen; WAYS]; SETS]>,
+    pairs: Box<[Pair; PAIRS]>,
     /// Which of a set's four is replaced next.
     turn: usize,
     /// The empty digest, which nobody can guess.
@@ -75,11 +75,10 @@ struct Pair {
 impl Duplicates {
     /// Looks for copies at most `window` apart; a window of zero finds none.
     pub fn new(window: Duration) -> Self {
-        let on = !window.is_zero();
         Self {
             window: u64::try_from(window.as_nanos()).unwrap_or(u64::MAX),
-            seen: vec![Default::default(); if on { SETS } else { 0 }],
-            pairs: vec![Pair::default(); if on { PAIRS } else { 0 }],
+            seen: Box::new([Default::default(); SETS]),
+            pairs: Box::new([Pair::default(); PAIRS]),
             turn: 0,
             empty: Digest::new(RandomState::new().hash_one(0), RandomState::new().hash_one(1)),
         }
@@ -104,14 +103,12 @@ impl Duplicates {
         let mark = digest & !ROUTE_BITS | route(packet, ip);
         let time = frame.time.as_nanos();
         // The set is chosen by bits that the mark does not keep.
-        let (Some(set), Some(pair)) =
-            (self.seen.get_mut(digest as usize % SETS), self.pairs.get_mut(pair_hash as usize % PAIRS))
-        else {
-            return false;
-        };
+        let set = &mut self.seen[digest as usize % SETS];
+        let pair = &mut self.pairs[pair_hash as usize % PAIRS];
         pair.claim((pair_hash >> 32) as u32);
         let is_near = |seen: &Seen| time.abs_diff(seen.time) <= self.window;
-        let earlier = set.iter().find(|seen| (seen.mark ^ mark) & !ROUTE_BITS == 0 && is_near(seen));
+        // Digests are alike where no bit above those of the route differs.
+        let earlier = set.iter().find(|seen| seen.mark ^ mark <= ROUTE_BITS && is_near(seen));
         match earlier {
             Some(seen) => pair.copy(seen.mark != mark || is_unique(packet, ip)),
             None => {
@@ -126,12 +123,14 @@ impl Duplicates {
 
 impl Pair {
     /// Begins anew when another pair had this place.
+    #[inline]
     fn claim(&mut self, hash: u32) {
         if self.hash != hash {
             *self = Self { hash, ..Self::default() };
         }
     }
 
+    #[inline]
     fn original(&mut self) {
         self.originals += 1;
         self.age();
@@ -226,9 +225,10 @@ fn route(packet: &Packet<'_>, ip: &Ip) -> u64 {
     sum.wrapping_mul(SPREAD) >> 48 & ROUTE_BITS
 }
 
+#[inline]
 fn number(mac: Mac) -> u64 {
     let [a, b, c, d, e, f] = mac.0;
-    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    u64::from(u32::from_be_bytes([a, b, c, d])) << 16 | u64::from(u16::from_be_bytes([e, f]))
 }
 
 #[cfg(test)]

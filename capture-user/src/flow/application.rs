@@ -1,6 +1,9 @@
 //! What protocol a flow speaks: finding out, and feeding its conversation.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use hashbrown::HashMap;
 
 use super::expected::Expected;
 use crate::dissect::app::{
@@ -229,13 +232,15 @@ const _: () = assert!(PROTOCOLS.len() <= u64::BITS as usize);
 
 /// The first protocol that is sure, else the first that may be it; those whose port it is are asked first.
 fn recognise(segment: &Segment<'_>, rejected: u64) -> Option<&'static Protocol> {
-    let over = if segment.stream { Over::Udp } else { Over::Tcp };
-    let candidates = || {
-        PROTOCOLS.iter().enumerate().filter(move |(bit, protocol)| protocol.over != over && rejected >> bit & 1 == 0)
-    };
+    let table = Table::get();
+    let carried = if segment.stream { table.over_tcp } else { table.over_udp };
+    let candidates = carried & !rejected;
+    let at_home = table.at(segment.source.port()) | table.at(segment.destination.port());
     let mut maybe = None;
-    for at_home in [true, false] {
-        for (_, protocol) in candidates().filter(|(_, protocol)| segment.on_port(protocol.ports) == at_home) {
+    for mut left in [candidates & at_home, candidates & !at_home] {
+        while left != 0 {
+            let protocol = PROTOCOLS.get(left.trailing_zeros() as usize)?;
+            left &= left - 1;
             match (protocol.probe)(segment) {
                 Probe::Yes => return Some(protocol),
                 Probe::Maybe => maybe = maybe.or(Some(*protocol)),
@@ -244,6 +249,37 @@ fn recognise(segment: &Segment<'_>, rejected: u64) -> Option<&'static Protocol> 
         }
     }
     maybe
+}
+
+/// Which protocols there are over what, and at which ports: sets, with a bit for each by its place in [`PROTOCOLS`].
+struct Table {
+    over_udp: u64,
+    over_tcp: u64,
+    ports: HashMap<u16, u64>,
+}
+
+impl Table {
+    fn get() -> &'static Self {
+        static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
+        &TABLE
+    }
+
+    fn new() -> Self {
+        let mut table = Self { over_udp: 0, over_tcp: 0, ports: HashMap::new() };
+        for (place, protocol) in PROTOCOLS.iter().enumerate() {
+            let bit = 1 << place;
+            table.over_udp |= if protocol.over == Over::Tcp { 0 } else { bit };
+            table.over_tcp |= if protocol.over == Over::Udp { 0 } else { bit };
+            for port in protocol.ports {
+                *table.ports.entry(*port).or_default() |= bit;
+            }
+        }
+        table
+    }
+
+    fn at(&self, port: u16) -> u64 {
+        self.ports.get(&port).copied().unwrap_or(0)
+    }
 }
 
 #[cfg(test)]

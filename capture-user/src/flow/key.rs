@@ -81,14 +81,18 @@ impl Key {
             Transport::None => (0, 0, false),
         };
         let (source, destination) = (number(ip.source), number(ip.destination));
-        let swapped = !one_way && (source, source_port) > (destination, destination_port);
-        let (low, low_port, high, high_port) = if swapped {
-            (destination, destination_port, source, source_port)
+        let v4 = ip.source.is_ipv4();
+        let is_later = if v4 {
+            // The lower halves are zero: address and port fit one number.
+            source[0] | u64::from(source_port) > destination[0] | u64::from(destination_port)
         } else {
-            (source, source_port, destination, destination_port)
+            (source, source_port) > (destination, destination_port)
         };
-        let ports = u32::from(low_port) << 16 | u32::from(high_port);
-        Some((Self { low, high, ports, protocol: ip.protocol, v4: ip.source.is_ipv4() }, swapped))
+        let swapped = is_later && !one_way;
+        let ports = u32::from(source_port) << 16 | u32::from(destination_port);
+        let (low, high, ports) =
+            if swapped { (destination, source, ports.rotate_left(16)) } else { (source, destination, ports) };
+        Some((Self { low, high, ports, protocol: ip.protocol, v4 }, swapped))
     }
 
     /// The first endpoint, or the second.

@@ -87,8 +87,8 @@ impl Gaps {
         if self.total < 16 {
             return None;
         }
-        let known: ArrayVec<_, BUCKETS> =
-            set_bits(&self.occupied).map(|bucket| (bucket, self.counts[bucket])).collect();
+        let mut known = ArrayVec::<_, BUCKETS>::new();
+        known.extend(set_bits(&self.occupied).map(|bucket| (bucket as u16, self.counts[bucket])));
         let mut period = most_common(&known)?;
         for _ in 0..6 {
             let around = up_to(&known, 1.5 * period).filter(|(gap, _)| *gap > 0.5 * period);
@@ -136,13 +136,13 @@ fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
 }
 
 /// The period around which, within a quarter, most gaps lie.
-fn most_common(known: &[(usize, u32)]) -> Option<f64> {
+fn most_common(known: &[(u16, u32)]) -> Option<f64> {
     let (mut best, mut found) = (0, None);
     let (mut from, mut to, mut count) = (0, 0, 0_u64);
     let mut guess = PERIODS.0;
     while guess <= PERIODS.1 {
         // Both ends only move up, and what lies between them is counted as they do.
-        let (low, high) = ((0.75 * guess) as usize, (1.25 * guess + 1.0) as usize);
+        let (low, high) = ((0.75 * guess) as u16, (1.25 * guess + 1.0) as u16);
         while let Some((_, more)) = known.get(to).filter(|(bucket, _)| *bucket < high) {
             (to, count) = (to + 1, count + u64::from(*more));
         }
@@ -158,10 +158,10 @@ fn most_common(known: &[(usize, u32)]) -> Option<f64> {
 }
 
 /// Gaps up to a bound, in buckets, with their number.
-fn up_to(known: &[(usize, u32)], bound: f64) -> impl Iterator<Item = (f64, f64)> {
-    let end = bound as usize;
+fn up_to(known: &[(u16, u32)], bound: f64) -> impl Iterator<Item = (f64, f64)> {
+    let end = bound as u16;
     let within = known.iter().take_while(move |(bucket, _)| *bucket < end);
-    within.map(|(bucket, count)| (*bucket as f64 + 0.5, f64::from(*count)))
+    within.map(|(bucket, count)| (f64::from(*bucket) + 0.5, f64::from(*count)))
 }
 
 fn quotient(time: f64, ticks: f64) -> Option<f64> {

@@ -90,7 +90,10 @@ impl Ring {
     }
 
     fn iter(&self) -> impl DoubleEndedIterator<Item = &Tick> {
-        (0..self.len).filter_map(|place| self.ticks.get((self.next + KEPT - self.len + place) % KEPT))
+        let start = (self.next + KEPT - self.len) % KEPT;
+        let (before, from) = self.ticks.split_at(start);
+        let older = &from[..self.len.min(from.len())];
+        older.iter().chain(&before[..self.len - older.len()])
     }
 
     fn get(&self, place: usize) -> Option<&Tick> {

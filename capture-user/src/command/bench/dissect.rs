@@ -37,7 +37,7 @@ struct Report {
     allocations_per_packet: f64,
     /// The most memory the process has had, mapped pages of the files included.
     peak_rss_bytes: u64,
-    /// What each stage adds, in nanoseconds a packet.
+    /// What each stage adds, in nanoseconds of processor time a packet.
     stages: Vec<Stage>,
     /// The same files with more and more workers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -87,7 +87,7 @@ fn measure(passes: &Passes<'_>, options: &BenchDissect) -> anyhow::Result<Report
     let most = options.workers.unwrap_or(0);
     // One worker is what more are compared with.
     let fewest = if most > 1 { 1 } else { most };
-    let mut staged = vec![Vec::new(); stages.len()];
+    let mut staged = vec![(Vec::new(), Vec::new()); stages.len()];
     let mut scaled = vec![Vec::new(); most - fewest + 1];
     // Once before, so that the files are in memory whoever comes first.
     let mut found = passes.up_to(BenchStage::Read)?;
@@ -96,24 +96,26 @@ fn measure(passes: &Passes<'_>, options: &BenchDissect) -> anyhow::Result<Report
     }
     // In turn, so that what else the machine does meets all of them alike.
     for _ in 0..repeats {
-        for (stage, times) in stages.iter().zip(&mut staged) {
-            let (pass, seconds) = timed(|| passes.up_to(*stage))?;
-            times.push(seconds);
-            found.add(pass);
+        for (stage, (times, walls)) in stages.iter().zip(&mut staged) {
+            let pass = timed(|| passes.up_to(*stage))?;
+            times.push(pass.processor);
+            walls.push(pass.wall);
+            found.add(pass.found);
         }
         if options.stage.is_none() {
             for (workers, times) in (fewest..=most).zip(&mut scaled) {
-                let (pass, seconds) = timed(|| passes.engine(workers))?;
-                times.push(seconds);
-                found.add(pass);
+                let pass = timed(|| passes.engine(workers))?;
+                times.push(pass.wall);
+                found.add(pass.found);
             }
         }
     }
     let packets = found.packets as f64;
-    let staged: Vec<f64> = staged.into_iter().map(median).collect();
+    let (staged, walls): (Vec<f64>, Vec<f64>) =
+        staged.into_iter().map(|(times, walls)| (median(times), median(walls))).unzip();
     let scaled: Vec<f64> = scaled.into_iter().map(median).collect();
     let seconds = match options.stage {
-        Some(_) => staged.last().copied(),
+        Some(_) => walls.last().copied(),
         None => scaled.last().copied(),
     }
     .unwrap_or(f64::NAN);
@@ -147,10 +149,22 @@ fn measure(passes: &Passes<'_>, options: &BenchDissect) -> anyhow::Result<Report
     })
 }
 
-fn timed(pass: impl FnOnce() -> anyhow::Result<Found>) -> anyhow::Result<(Found, f64)> {
-    let begun = Instant::now();
+/// A pass, and what it took in seconds.
+struct Timed {
+    found: Found,
+    wall: f64,
+    /// Of all its threads: what else the machine does hardly changes it.
+    processor: f64,
+}
+
+fn timed(pass: impl FnOnce() -> anyhow::Result<Found>) -> anyhow::Result<Timed> {
+    let spent = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    };
+    let (begun, before) = (Instant::now(), spent());
     let found = pass()?;
-    Ok((found, begun.elapsed().as_secs_f64()))
+    Ok(Timed { found, wall: begun.elapsed().as_secs_f64(), processor: spent() - before })
 }
 
 fn median(mut times: Vec<f64>) -> f64 {

@@ -51,6 +51,10 @@ enum Message {
 
 impl Message {
     fn of(bytes: &[u8]) -> Option<Self> {
+        // What does not begin like one of them need not be searched for the end of its line.
+        if !matches!(bytes.first(), Some(b'S' | b'W' | b'H')) {
+            return None;
+        }
         let line = bytes.split(|byte| *byte == b'\n').next()?;
         match line {
             b"SRCH * HTTP/1.1" => Some(Self::Search),

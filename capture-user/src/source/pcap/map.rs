@@ -12,10 +12,10 @@ use memmap2::{Advice, Mmap, UncheckedAdvice};
 
 /// How much is brought in ahead of the reader and dropped behind it at a time, in bytes. Large enough that the two
 /// system calls cost nothing per packet, small enough that a file of any length needs the same memory.
-const WINDOW: usize = 4 << 20;
+const WINDOW: usize = 1 << 20;
 
 /// Windows that stay behind the reader, for the workers that still hold frames there.
-const KEPT: usize = 4;
+const KEPT: usize = 3;
 
 /// A file that is mapped read-only and shared with the page cache.
 pub(super) struct Mapping {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use capture_user::dissect::{Dissector, Settings};
+use capture_user::dissect::{Dissector, Packet, Settings};
 use capture_user::flow::{self, Table};
 use capture_user::latency::{Latency, Stopwatch};
 use capture_user::output::ndjson::Ndjson;
@@ -76,14 +76,17 @@ impl<'a> Passes<'a> {
             BenchStage::Dissect => {
                 let mut dissector = Dissector::new(&Settings::default());
                 self.each(|frame| {
-                    black_box(dissector.dissect(frame).payload_length);
+                    let mut packet = Packet::default();
+                    dissector.read(frame, &mut packet);
+                    black_box(packet.payload_length);
                 })
             }
             BenchStage::Flow => {
                 let mut dissector = Dissector::new(&Settings::default());
                 let mut table = Table::new(flow::Config::default());
                 self.each(|frame| {
-                    let packet = dissector.dissect(frame);
+                    let mut packet = Packet::default();
+                    dissector.read(frame, &mut packet);
                     let is_fragment = packet.ip.as_ref().is_some_and(|ip| ip.fragment.is_some());
                     if !packet.duplicate && !is_fragment {
                         table.observe(&packet, frame, &mut |flow, _| {

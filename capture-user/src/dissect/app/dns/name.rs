@@ -90,6 +90,12 @@ impl fmt::Display for Name {
             if index > 0 {
                 f.write_str(".")?;
             }
+            // Most labels need nothing escaped.
+            let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'.' | b'\\');
+            if let Some(plain) = std::str::from_utf8(label).ok().filter(|_| label.iter().all(is_plain)) {
+                f.write_str(plain)?;
+                continue;
+            }
             for chunk in label.utf8_chunks() {
                 chunk.valid().chars().try_for_each(|c| write_char(f, c))?;
                 chunk.invalid().iter().try_for_each(|byte| write!(f, "\\{byte:03}"))?;

@@ -52,6 +52,9 @@ impl<'a> Head<'a> {
 
     /// The head that fills a datagram; the empty line at its end may be missing.
     pub(in crate::dissect::app) fn datagram(bytes: &'a [u8]) -> Option<Self> {
+        if !begins_like_a_start(bytes) {
+            return None;
+        }
         let (line, fields) = split_line(bytes).unwrap_or((bytes, &[]));
         Some(Self { start: Start::parse(line)?, fields, length: bytes.len() })
     }
@@ -105,13 +108,21 @@ impl<'a> Start<'a> {
     }
 }
 
+/// Whether the first bytes may be a method's or a version's: what is not text at all need not be searched for words.
+fn begins_like_a_start(bytes: &[u8]) -> bool {
+    bytes.first_chunk::<3>().is_some_and(|first| first.iter().all(is_method_letter))
+}
+
+fn is_method_letter(byte: &u8) -> bool {
+    byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_')
+}
+
 fn is_version(word: &[u8]) -> bool {
     matches!(word, b"HTTP/1.1" | b"HTTP/1.0")
 }
 
 fn is_method(word: &[u8]) -> bool {
-    let letters = word.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_'));
-    (3..=MAX_METHOD).contains(&word.len()) && letters
+    (3..=MAX_METHOD).contains(&word.len()) && word.iter().all(is_method_letter)
 }
 
 /// A target is a path, an asterisk, or a whole address; of CONNECT a host and a port. Other protocols that look like

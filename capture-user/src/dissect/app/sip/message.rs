@@ -97,6 +97,10 @@ fn is_control(byte: &u8) -> bool {
 
 /// Whether bytes look like a start line: one of a message that is whole, or as much of it as there is.
 pub(super) fn looks_like_start(bytes: &[u8]) -> bool {
+    // Most payloads are no text: they need not be searched for the end of a line.
+    if bytes.iter().take(2).any(|byte| !byte.is_ascii() || byte.is_ascii_control()) {
+        return false;
+    }
     match bytes.iter().position(|byte| *byte == b'\n').and_then(|end| bytes.get(..end)) {
         Some(line) => text(line).is_some_and(|line| start_line(line.trim_end()).is_some()),
         None => false,

@@ -104,7 +104,15 @@ fn twelve(text: &str) -> String {
 }
 
 fn in_hex(codes: &[u16]) -> String {
-    joined(codes.iter().map(|code| format!("{code:04x}")), ",")
+    let mut text = String::with_capacity(codes.len() * 5);
+    for code in codes {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        let digits = [12, 8, 4, 0].map(|shift| char::from_digit(u32::from(code >> shift & 0xf), 16));
+        text.extend(digits.into_iter().flatten());
+    }
+    text
 }
 
 fn joined(items: impl IntoIterator<Item = impl Display>, separator: &str) -> String {
@@ -122,7 +130,8 @@ fn joined(items: impl IntoIterator<Item = impl Display>, separator: &str) -> Str
 pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
+        let digits = [byte >> 4, byte & 0xf].map(|digit| char::from_digit(u32::from(digit), 16));
+        text.extend(digits.into_iter().flatten());
     }
     text
 }
