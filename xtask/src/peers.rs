@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use self::offline::{Job, Peer};
+pub use self::page::machine;
 use self::tool::TOOLS;
 use self::work::{Captures, Order};
 use crate::run;
@@ -131,7 +132,7 @@ fn heading(date: &str, peers: &[Peer<'_>], args: &Args, real: bool) -> String {
          processor, in turn with the others; figures are medians.\n\n| | version |\n|---|---|\n",
         args.size,
         args.runs,
-        page::machine()
+        machine()
     );
     for peer in peers {
         let _ = writeln!(page, "| {} | {} |", peer.tool.name, peer.tool.version(&peer.program));

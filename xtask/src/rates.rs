@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
+use crate::peers::machine;
 use crate::run;
 
 /// Arguments of `cargo xtask rates`.
@@ -48,24 +49,34 @@ impl Mode {
     }
 }
 
-/// Measures and prints a Markdown table. Needs root.
+/// Where the page goes.
+const PAGE: &str = "docs/benchmarks/rates.md";
+
+/// Measures, prints and writes a page. Needs root.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let padtap = run::padtap()?;
+    let mut page = format!(
+        "# Live rates\n\n`cargo xtask rates --frames {} --runs {} --size {} --flows {}` on {}.\n\n\
+         | mode | peak, Mpps | of discard |\n|---|---|---|\n",
+        args.frames,
+        args.runs,
+        args.size,
+        args.flows,
+        machine()
+    );
     let peaks = peaks(&padtap, args)?;
-    println!("| mode | peak, Mpps | of discard |");
-    println!("|---|---|---|");
     for (mode, peak) in [(Mode::Discard, peaks.0), (Mode::Dissect, peaks.1)] {
-        println!("| {} | {peak:.3} | {:.2} |", mode.name(), peak / peaks.0);
+        page += &format!("| {} | {peak:.3} | {:.2} |\n", mode.name(), peak / peaks.0);
     }
-    println!();
-    println!("| offered, Mpps | lost discarding | lost dissecting |");
-    println!("|---|---|---|");
+    page += "\n| offered, Mpps | lost discarding | lost dissecting |\n|---|---|---|\n";
     for share in [0.2, 0.4, 0.5, 0.6, 0.7, 0.8] {
         let rate = peaks.0 * share * 1e6;
         let lost = [Mode::Discard, Mode::Dissect].map(|mode| measure(&padtap, args, mode, Some(rate as u64)));
         let [discard, dissect] = lost;
-        println!("| {:.3} | {} | {} |", rate / 1e6, discard?.lost, dissect?.lost);
+        page += &format!("| {:.3} | {} | {} |\n", rate / 1e6, discard?.lost, dissect?.lost);
     }
+    std::fs::write(PAGE, &page).context(PAGE)?;
+    print!("{page}");
     Ok(())
 }
 
