@@ -18,8 +18,7 @@ use self::offline::{Job, Peer};
 pub use self::page::machine;
 use self::tool::TOOLS;
 use self::work::{Captures, Order};
-use crate::run;
-use crate::test::{install, is_there};
+use crate::{debian, run};
 
 /// Where the page and the charts go.
 const PAGES: &str = "docs/benchmarks";
@@ -109,17 +108,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// The tools that are there, or can be installed.
 fn peers(padtap: &Path) -> Vec<Peer<'static>> {
-    let missing = TOOLS.iter().filter(|tool| !is_there(tool.program)).filter_map(|tool| tool.package);
+    let missing = TOOLS.iter().filter(|tool| !debian::has(tool.program)).filter_map(|tool| tool.package);
     let mut packages: Vec<_> = missing.collect();
     for (program, package) in
         [("time", "time"), ("tcpreplay", "tcpreplay"), ("dumpcap", "wireshark-common"), ("ethtool", "ethtool")]
     {
-        packages.extend((!is_there(program)).then_some(package));
+        packages.extend((!debian::has(program)).then_some(package));
     }
-    install(&packages);
+    if let Err(error) = debian::install(&packages) {
+        eprintln!("xtask: {error:#}; what is missing is left out");
+    }
     let program = |tool: &tool::Tool| match tool.package {
         None => Some(padtap.to_owned()),
-        Some(_) => is_there(tool.program).then(|| tool.program.into()),
+        Some(_) => debian::has(tool.program).then(|| tool.program.into()),
     };
     TOOLS.iter().filter_map(|tool| Some(Peer { tool, program: program(tool)? })).collect()
 }

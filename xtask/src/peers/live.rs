@@ -116,7 +116,7 @@ pub fn measure(peers: &[Peer<'_>], file: &Path, work: Work, cpu: usize, until: I
 }
 
 fn start(live: &'static Live) -> Option<Held> {
-    let is_there = live.program == "padtap" || crate::test::is_there(live.program);
+    let is_there = live.program == "padtap" || crate::debian::has(live.program);
     let command = format!("{} {}", live.program, live.arguments.join(" ").replace("{out}", "DIR/out"));
     is_there.then(|| Held { name: live.name, command, runs: Vec::new() })
 }
