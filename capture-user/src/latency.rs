@@ -99,6 +99,26 @@ impl Latency {
         }
     }
 
+    /// What was measured after the moment at which all that had been measured was `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut later = self.clone();
+        for (own, past) in later.stages.iter_mut().zip(&earlier.stages) {
+            // Counts only grow, so none can fall below zero.
+            let _ = own.subtract(past);
+        }
+        later
+    }
+
+    /// Packets measured in a stage, and the sum of their times in nanoseconds.
+    pub fn sum(&self, stage: Stage) -> (u64, u128) {
+        let histogram = &self.stages[stage as usize];
+        let sum = histogram.iter_recorded().map(|step| {
+            let nanos = histogram.median_equivalent(step.value_iterated_to());
+            u128::from(nanos) * u128::from(step.count_since_last_iteration())
+        });
+        (histogram.len(), sum.sum())
+    }
+
     /// The figures of the stages in which anything was measured.
     pub fn percentiles(&self) -> impl Iterator<Item = (Stage, Percentiles)> {
         Stage::ALL.into_iter().zip(&self.stages).filter(|(_, histogram)| !histogram.is_empty()).map(
@@ -229,6 +249,10 @@ mod tests {
         assert_eq!(dissect.count, 5);
         assert!((109..=112).contains(&dissect.p50), "{dissect:?}");
         assert!(dissect.max >= LONGEST);
+        assert_eq!(whole.since(&whole).percentiles().count(), 0);
+        whole.record(Stage::Dissect, 1_000);
+        let later = whole.since(&Latency::default());
+        assert_eq!((later.sum(Stage::Dissect).0, later.sum(Stage::Total)), (6, (0, 0)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod ndjson;
 pub mod parquet;
 pub mod pcapng;
 mod peer;
+pub mod prometheus;
 pub mod story;
 pub mod text;
 mod writers;

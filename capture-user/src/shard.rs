@@ -125,6 +125,7 @@ impl Shard {
     pub fn process(&mut self, frame: &Frame<'_>, watch: &mut Stopwatch, latency: &mut Latency) {
         let packet = self.dissector.dissect(frame);
         self.work.dissected += 1;
+        self.work.dissected_bytes += u64::from(frame.length);
         self.work.duplicates += u64::from(packet.duplicate);
         latency.record(Stage::Dissect, watch.lap());
         let application = if packet.duplicate { None } else { self.traffic.follow(&packet, frame) };

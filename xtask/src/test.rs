@@ -15,6 +15,7 @@ const PEERS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("nfcapd", "nfdump"),
     ("openssl", "openssl"),
+    ("promtool", "prometheus"),
     ("python3", "python3"),
     ("setpriv", "util-linux"),
     ("socat", "socat"),

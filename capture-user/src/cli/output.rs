@@ -1,5 +1,6 @@
 //! Options about what comes out, and where it goes.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,6 +71,9 @@ pub struct Output {
     /// Log latency histograms every second, in HdrHistogram's interval log format (V2, deflated).
     #[arg(long, value_name = "FILE")]
     pub latency_log: Option<PathBuf>,
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics: `127.0.0.1:9469`. Port 0 takes a free one and says which.
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
     /// The name of this sensor in records [default: the host's name].
     #[arg(long, value_name = "NAME")]
     pub sensor: Option<String>,
