@@ -13,6 +13,7 @@ pub mod parquet;
 pub mod pcapng;
 mod peer;
 pub mod prometheus;
+pub mod spool;
 pub mod story;
 pub mod text;
 mod writers;

@@ -80,6 +80,10 @@ impl Outputs {
             let name = collector.to_string();
             opened.push((name.clone(), sinks.export(collector).with_context(|| name)?));
         }
+        if let Some(folder) = &options.spool {
+            let name = folder.display().to_string();
+            opened.push((name.clone(), sinks.open_spool(folder, options.spool_limit).context(name)?));
+        }
         if opened.is_empty() && options.write.is_none() {
             opened.push(("standard output".into(), sinks.for_people(story && !options.packets)?));
         }

@@ -9,7 +9,7 @@ use crate::dissect::Mac;
 use crate::dissect::app::Facts;
 use crate::flow::EndReason;
 use crate::knowledge::Family;
-use crate::record::{FlowFacts, Record};
+use crate::record::{FlowFacts, Record, Subject};
 use crate::time::Timestamp;
 use crate::timeline::{MatchFacts, Phase, PhaseFacts};
 
@@ -20,10 +20,16 @@ pub const MOST_CONSOLES: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Consoles {
     devices: BTreeMap<Mac, Device>,
-    /// Phases and matches know a console by its address.
-    plays: BTreeMap<IpAddr, Play>,
+    plays: BTreeMap<Owner, Play>,
     matches: u64,
     left_out: u64,
+}
+
+/// Whose phases and matches these are: the device, or the address where that is all that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Owner {
+    Device(Mac),
+    Host(IpAddr),
 }
 
 #[derive(Debug, Default)]
@@ -57,13 +63,13 @@ impl Consoles {
         } else if let Some(facts) = facts.downcast_ref::<FlowFacts>() {
             self.flow(record, facts);
         } else if let Some(facts) = facts.downcast_ref::<PhaseFacts>() {
-            let play = record.subject.src_ip.and_then(|address| self.play(address));
+            let play = owner(&record.subject, record.subject.src_ip).and_then(|owner| self.play(owner));
             play.into_iter().for_each(|play| play.phase(facts));
         } else if let Some(facts) = facts.downcast_ref::<MatchFacts>() {
             self.matches += 1;
             let sides = [record.subject.src_ip, record.subject.dst_ip].into_iter().flatten();
             let address = sides.into_iter().find(|address| *address != facts.server_ip);
-            let play = address.and_then(|address| self.play(address));
+            let play = owner(&record.subject, address).and_then(|owner| self.play(owner));
             play.into_iter().for_each(|play| play.matched(facts));
         }
     }
@@ -94,8 +100,8 @@ impl Consoles {
         found
     }
 
-    fn play(&mut self, address: IpAddr) -> Option<&mut Play> {
-        let found = bounded(&mut self.plays, address);
+    fn play(&mut self, owner: Owner) -> Option<&mut Play> {
+        let found = bounded(&mut self.plays, owner);
         self.left_out += u64::from(found.is_none());
         found
     }
@@ -108,13 +114,17 @@ impl Consoles {
                 named.entry(mac.to_string()).or_default();
             }
         }
-        for (address, play) in &self.plays {
-            named.entry(self.name(*address)).or_default().add(play);
+        for (owner, play) in &self.plays {
+            named.entry(self.name(*owner)).or_default().add(play);
         }
         named
     }
 
-    fn name(&self, address: IpAddr) -> String {
+    fn name(&self, owner: Owner) -> String {
+        let address = match owner {
+            Owner::Device(mac) => return mac.to_string(),
+            Owner::Host(address) => address,
+        };
         let has = |device: &Device| device.known.as_ref().is_some_and(|known| known.ips.contains(&address));
         let owner = self.devices.iter().find(|(_, device)| has(device));
         owner.map_or_else(|| address.to_string(), |(mac, _)| mac.to_string())
@@ -165,6 +175,10 @@ impl Consoles {
             to.sample(&[("console", console), ("direction", "received")], device.received);
         }
     }
+}
+
+fn owner(subject: &Subject, address: Option<IpAddr>) -> Option<Owner> {
+    subject.device.map(Owner::Device).or(address.map(Owner::Host))
 }
 
 /// The entry of a key, new where there is room for it.
