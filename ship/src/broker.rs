@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::{Context, ErrorCode, stream};
 use async_nats::{ConnectErrorKind, ConnectOptions, Event};
+use percent_encoding::percent_decode_str;
 use tokio::sync::Notify;
 
 use crate::cli::Cli;
@@ -121,6 +122,12 @@ async fn connect_options(options: &Cli, lost: Arc<Notify>) -> anyhow::Result<Con
             }
             std::future::ready(())
         });
+    let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    connect = match (options.nats.username().map(plain), options.nats.password().map(plain)) {
+        (Some(user), Some(password)) => connect.user_and_password(user, password),
+        (Some(token), None) => connect.token(token),
+        _ => connect,
+    };
     if let Some(path) = &options.creds {
         let loaded = connect.credentials_file(path).await;
         connect = loaded.map_err(|error| anyhow!("{}: {error}", path.display()))?;

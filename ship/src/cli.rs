@@ -17,7 +17,7 @@ pub struct Cli {
     /// The folder that `padtap --spool` writes to.
     #[arg(long, value_name = "DIR")]
     pub spool: PathBuf,
-    /// The broker: `nats://[USER:PASSWORD@]HOST[:PORT]`, or `tls://…` to insist on encryption.
+    /// The broker: `nats://[USER:PASSWORD@]HOST[:PORT]`, or `tls://…` to insist on encryption. A USER alone is a token.
     #[arg(long, value_name = "URL")]
     pub nats: ServerAddr,
     /// The stream that must take the batches.

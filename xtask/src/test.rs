@@ -13,6 +13,7 @@ const PEERS: &[(&str, &str)] = &[
     ("capinfos", "wireshark-common"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
+    ("nats-server", "nats-server"),
     ("nfcapd", "nfdump"),
     ("openssl", "openssl"),
     ("promtool", "prometheus"),
