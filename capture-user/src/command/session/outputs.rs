@@ -151,7 +151,7 @@ impl Outputs {
         ledger.records += sinks;
         ledger.records_written += sinks;
         self.tell(account(ledger));
-        let Self { writers, outlet, ended } = self;
+        let Self { writers, outlet, ended, .. } = self;
         drop(outlet);
         let (account, failures) = writers.finish();
         ledger.records = account.made;
