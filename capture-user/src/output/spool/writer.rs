@@ -74,8 +74,10 @@ impl Spool {
         let shipped = folder.list(State::Shipped)?.pop().map(|sequence| (sequence, State::Shipped));
         let damaged = folder.list(State::Damaged)?.pop().map(|sequence| (sequence, State::Damaged));
         let newest = [newest, shipped, damaged].into_iter().flatten().max_by_key(|(sequence, _)| *sequence);
-        // Where the newest cannot be read, new numbers under a new name are as unique.
-        let last = newest.and_then(|(sequence, state)| folder.header(sequence, state).ok());
+        // It may just have been taken away. Where it cannot be read, numbers under a new name are as unique.
+        let header =
+            |(sequence, state)| folder.header(sequence, state).or_else(|_| folder.header(sequence, State::Shipped));
+        let last = newest.and_then(|newest| header(newest).ok());
         let gap = last.as_ref().and_then(|header| header.untold);
         Ok(Self {
             boot: last.map_or_else(new_boot, |header| header.boot),
@@ -96,8 +98,8 @@ impl Spool {
         if self.open.records > 0 { self.close(false) } else { Ok(()) }
     }
 
-    /// Makes a batch of what there is; where that fails, they are given up. What is lost is told once
-    /// nothing more is, or this is the `last` batch: so one time without room has one `gap` record.
+    /// Makes a batch of what there is; where that fails, it is lost. What was given up is told once nothing more is, or
+    /// this is the `last` batch: so one time without room has one `gap` record.
     fn close(&mut self, last: bool) -> io::Result<()> {
         let open = std::mem::take(&mut self.open);
         let mut made_room = self.make_room(open.body.len() as u64)?;
