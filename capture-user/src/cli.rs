@@ -7,6 +7,7 @@ mod extcap;
 mod knowledge;
 mod output;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::Styles;
@@ -87,6 +88,15 @@ pub enum Command {
     /// Appear in Wireshark as interfaces, captured through XDP.
     #[command(subcommand)]
     Extcap(Extcap),
+    /// Ship a spool's batches to NATS JetStream: runs `padtap-ship`, which is beside padtap or on the PATH.
+    ///
+    /// It is a program of its own, built by `cargo build --release --package padtap-ship`; its --help has its options.
+    #[command(disable_help_flag = true)]
+    Ship {
+        /// What padtap-ship is told.
+        #[arg(value_name = "OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<OsString>,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -208,6 +218,13 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_shipper_is_told_is_not_looked_at() {
+        let cli = parse(&["padtap", "ship", "--help", "--spool", "a", "--spool", "b"]).expect("valid");
+        let Command::Ship { options } = cli.command else { panic!("another command") };
+        assert_eq!(options, ["--help", "--spool", "a", "--spool", "b"]);
     }
 
     #[test]

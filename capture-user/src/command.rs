@@ -13,6 +13,7 @@ mod logger;
 mod pipe;
 mod read;
 mod session;
+mod ship;
 mod signals;
 mod summary;
 
@@ -81,6 +82,7 @@ fn dispatch(command: Command) -> anyhow::Result<Outcome> {
             Ok(Outcome::default())
         }
         Command::Extcap(command) => extcap::run(&command),
+        Command::Ship { options } => Err(ship::run(&options)),
         Command::Completions { shell } => {
             Cli::print_completions(shell)?;
             Ok(Outcome::default())

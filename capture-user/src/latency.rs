@@ -139,6 +139,25 @@ impl Latency {
         all.filter(|(_, histogram)| !histogram.is_empty())
     }
 
+    /// What was measured after the moment at which all that had been measured was `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut later = self.clone();
+        for (own, past) in later.stages.iter_mut().zip(&earlier.stages) {
+            for (own, past) in own.0.iter_mut().zip(past.0.iter()) {
+                *own = own.saturating_sub(*past);
+            }
+        }
+        later
+    }
+
+    /// Packets measured in a stage, and the sum of their times in nanoseconds.
+    pub fn sum(&self, stage: Stage) -> (u64, u128) {
+        let middle = |bucket| u128::from(least(bucket)).midpoint(u128::from(least(bucket + 1) - 1));
+        self.stages[stage as usize].0.iter().enumerate().fold((0, 0), |(packets, nanos), (bucket, count)| {
+            (packets + count, nanos + u128::from(*count) * middle(bucket))
+        })
+    }
+
     /// The figures of the stages in which anything was measured.
     pub fn percentiles(&self) -> impl Iterator<Item = (Stage, Percentiles)> {
         self.histograms().map(|(stage, histogram)| {
@@ -267,6 +286,10 @@ mod tests {
         assert_eq!(dissect.count, 5);
         assert!((109..=112).contains(&dissect.p50), "{dissect:?}");
         assert!(dissect.max >= LONGEST);
+        assert_eq!(whole.since(&whole).percentiles().count(), 0);
+        whole.record(Stage::Dissect, 1_000);
+        let later = whole.since(&Latency::default());
+        assert_eq!((later.sum(Stage::Dissect).0, later.sum(Stage::Total)), (6, (0, 0)));
     }
 
     #[test]

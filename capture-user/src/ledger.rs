@@ -21,6 +21,8 @@ pub struct Ledger {
     pub worker_queue_drops: u64,
     /// Dissected.
     pub dissected: u64,
+    /// Bytes on the wire of those.
+    pub dissected_bytes: u64,
     /// Of those, second copies that the mirror made; they count in no flow.
     pub duplicates: u64,
     /// Records made for the sinks: each record once per sink.
@@ -42,6 +44,8 @@ pub struct Ledger {
 pub struct Work {
     /// Frames dissected.
     pub dissected: u64,
+    /// Bytes on the wire of those.
+    pub dissected_bytes: u64,
     /// Second copies among them.
     pub duplicates: u64,
     /// Frames that found a worker's queue full.
@@ -62,6 +66,7 @@ impl Work {
     /// Adds what another thread has to account for.
     pub fn add(&mut self, other: &Self) {
         self.dissected += other.dissected;
+        self.dissected_bytes += other.dissected_bytes;
         self.duplicates += other.duplicates;
         self.queue_drops += other.queue_drops;
         self.past_limit += other.past_limit;
@@ -86,6 +91,7 @@ impl Ledger {
         self.frames_to_write += work.frames_to_write;
         self.write_drops += work.write_drops;
         self.dissected += work.dissected;
+        self.dissected_bytes += work.dissected_bytes;
         self.duplicates += work.duplicates;
     }
 

@@ -12,6 +12,8 @@ pub mod ndjson;
 pub mod parquet;
 pub mod pcapng;
 mod peer;
+pub mod prometheus;
+pub mod spool;
 pub mod story;
 pub mod text;
 mod writers;

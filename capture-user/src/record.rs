@@ -4,6 +4,7 @@
 //! describes itself: so a new kind of record needs nothing here.
 
 mod flow;
+mod gap;
 mod packet;
 pub mod schema;
 
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use flow::{FlowFacts, TcpFlagLetters, Way};
+pub use gap::GapFacts;
 pub use packet::{PacketFacts, StoppedFacts};
 
 use crate::classify::DeviceFacts;

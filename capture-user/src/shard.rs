@@ -127,6 +127,7 @@ impl Shard {
         let mut packet = Packet::default();
         self.dissector.read(frame, &mut packet);
         self.work.dissected += 1;
+        self.work.dissected_bytes += u64::from(frame.length);
         self.work.duplicates += u64::from(packet.duplicate);
         latency.record(Stage::Dissect, watch.lap());
         let application = if packet.duplicate { None } else { self.traffic.follow(&packet, frame) };

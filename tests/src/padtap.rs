@@ -258,13 +258,18 @@ impl Running {
     /// When it ends before.
     #[track_caller]
     pub fn wait_to_hear(&mut self, words: &str, others: &[&str]) {
-        let Self { child, stderr, .. } = self;
         wait_until(words, || {
-            let heard = String::from_utf8_lossy(&stderr.so_far()).into_owned();
+            let ended = !self.is_running();
+            let heard = self.heard();
             let found = heard.contains(words) || others.iter().any(|other| heard.contains(other));
-            assert!(found || child.try_wait().is_ok_and(|ended| ended.is_none()), "it ended: {heard}");
+            assert!(found || !ended, "it ended: {heard}");
             found
         });
+    }
+
+    /// What it has said so far on standard error.
+    pub fn heard(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.so_far()).into_owned()
     }
 
     /// The records so far, without a line that is still being written.

@@ -13,8 +13,10 @@ const PEERS: &[(&str, &str)] = &[
     ("capinfos", "wireshark-common"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
+    ("nats-server", "nats-server"),
     ("nfcapd", "nfdump"),
     ("openssl", "openssl"),
+    ("promtool", "prometheus"),
     ("python3", "python3"),
     ("setpriv", "util-linux"),
     ("socat", "socat"),
@@ -27,6 +29,7 @@ const PEERS: &[(&str, &str)] = &[
 /// Python packages that tests run, as pip names them, each at the version it was tested with.
 const PACKAGES: &[&str] = &[
     "communityid==1.5.0",
+    "distributed==2026.8.0",
     "duckdb==2.0.1",
     "hdrhistogram==0.10.8",
     "jsonschema==4.26.0",

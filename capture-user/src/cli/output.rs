@@ -1,11 +1,13 @@
 //! Options about what comes out, and where it goes.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use capture_user::output::destination::{Format, Target};
 use capture_user::output::ipfix::Collector;
 use capture_user::output::pcapng::Only;
+use capture_user::output::spool;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
@@ -70,6 +72,16 @@ pub struct Output {
     /// Log latency histograms every second, in HdrHistogram's interval log format (V2, deflated).
     #[arg(long, value_name = "FILE")]
     pub latency_log: Option<PathBuf>,
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics: `127.0.0.1:9469`. Port 0 takes a free one and says which.
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
+    /// Leave records in a folder as numbered batches, for `padtap ship`: see docs/ship.md.
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    /// Bytes that the batches may take (`K`, `M` and `G` mean powers of 1024), 1M at least; beyond it the oldest go and
+    /// are counted.
+    #[arg(long, value_name = "BYTES", default_value = "1G", requires = "spool", value_parser = spool_limit)]
+    pub spool_limit: u64,
     /// The name of this sensor in records [default: the host's name].
     #[arg(long, value_name = "NAME")]
     pub sensor: Option<String>,
@@ -87,7 +99,9 @@ pub struct Output {
 impl Output {
     /// Whether any option says where records go.
     pub fn takes_records(&self) -> bool {
-        self.json || !self.output.is_empty() || self.parquet.is_some() || self.arrow.is_some() || !self.ipfix.is_empty()
+        let folders = [&self.parquet, &self.arrow, &self.spool];
+        let named = self.json || !self.output.is_empty() || !self.ipfix.is_empty();
+        named || folders.into_iter().any(Option::is_some)
     }
 }
 
@@ -108,8 +122,37 @@ fn formats() -> impl TypedValueParser<Value = Format> {
         .map(|name| Format::ALL.into_iter().find(|format| format.name() == name).unwrap_or_default())
 }
 
+fn spool_limit(text: &str) -> Result<u64, String> {
+    let head = text.get(..text.len().saturating_sub(1)).unwrap_or_default();
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (head, 10),
+        Some(b'M') => (head, 20),
+        Some(b'G') => (head, 30),
+        _ => (text, 0),
+    };
+    let bytes = digits.parse().ok().and_then(|number: u64| number.checked_mul(1 << shift));
+    let enough = bytes.filter(|bytes| *bytes >= spool::LEAST_LIMIT);
+    enough.ok_or_else(|| format!("`{text}` is not a number of bytes from 1M on"))
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time in seconds above 0");
     let seconds: f64 = text.parse().map_err(|_| wrong())?;
     Duration::try_from_secs_f64(seconds).ok().filter(|span| !span.is_zero()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_spools() {
+        assert_eq!(
+            (spool_limit("1M"), spool_limit("3G"), spool_limit("2048k")),
+            (Ok(1 << 20), Ok(3 << 30), Ok(2 << 20))
+        );
+        for wrong in ["", "1", "M", "-1G", "1023K", "1MM", "99999999999999G"] {
+            assert!(spool_limit(wrong).is_err(), "{wrong}");
+        }
+    }
 }

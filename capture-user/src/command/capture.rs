@@ -21,7 +21,7 @@ use capture_user::source::{Error, LinkType, Tally};
 use self::auto::Auto;
 use self::shunting::Shunting;
 use super::pipe::Pipe;
-use super::session::{self, Plan, Warden};
+use super::session::{self, Plan, Warden, metrics_endpoint};
 use super::signals::Signals;
 use super::{Outcome, Usage, frames, knowledge, logger};
 use crate::cli::{self, Attach, Backend, Cli, Command};
@@ -130,6 +130,7 @@ fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Res
         wanted: frames::expression(&options.filter)?,
         interfaces: vec![interface],
         replay: None,
+        metrics: metrics_endpoint(&options.output)?,
         signals,
         devices: Registry::default(),
         shunts: None,

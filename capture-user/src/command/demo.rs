@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use capture_user::classify::Registry;
 use capture_user::knowledge::{Knowledge, Mode};
+use capture_user::output::prometheus::Endpoint;
 use capture_user::source::pcap;
 use capture_user::source::replayed::{Original, Replayed};
 use capture_user::source::route::route;
@@ -17,7 +18,7 @@ use capture_user::source::{Frame, Received, Source, Tally, View};
 use pnet::datalink::{self, Channel, DataLinkSender};
 use tempfile::NamedTempFile;
 
-use super::session::{self, Nobody, Plan, Warden};
+use super::session::{self, Nobody, Plan, Warden, metrics_endpoint};
 use super::signals::Signals;
 use super::{Outcome, capture, knowledge, logger};
 use crate::cli;
@@ -39,29 +40,31 @@ const SPEED: u32 = 20;
 pub fn run(options: &cli::Demo) -> anyhow::Result<Outcome> {
     logger::start(options.output.verbose, options.output.quiet);
     let signals = Signals::listen()?;
+    // A port of this network, not of the private one.
+    let plan = plan(options, metrics_endpoint(&options.output)?, signals)?;
     let mut file = NamedTempFile::new()?;
     file.write_all(SESSION)?;
     if options.offline {
-        return offline(options, &file, signals);
+        return offline(&file, plan);
     }
     match lab::enter(1500) {
-        Ok(()) => live(options, &file, signals),
+        Ok(()) => live(&file, plan),
         Err(error) => {
             eprintln!("padtap: no private network here ({error}): reading the session from its file; live needs root");
-            offline(options, &file, signals)
+            offline(&file, plan)
         }
     }
 }
 
-fn offline(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::Result<Outcome> {
+fn offline(file: &NamedTempFile, plan: Plan<'_>) -> anyhow::Result<Outcome> {
     let everything = ConsoleFilter::everything();
     let source = pcap::open([file.path()], move |frame| route(frame, &everything))?;
-    session::run(vec![source], plan(options, signals)?, &mut Nobody)
+    session::run(vec![source], plan, &mut Nobody)
 }
 
-fn live(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::Result<Outcome> {
+fn live(file: &NamedTempFile, plan: Plan<'_>) -> anyhow::Result<Outcome> {
     let (sources, control) = xdp::open(&xdp::Config::new(lab::NEAR))?;
-    if !options.output.quiet {
+    if !plan.output.quiet {
         eprintln!("padtap: {}", capture::granted(lab::NEAR, control.granted()));
         eprintln!("padtap: replaying a session {SPEED} times faster than it was; records show its own times");
     }
@@ -77,12 +80,12 @@ fn live(options: &cli::Demo, file: &NamedTempFile, signals: Signals) -> anyhow::
         }
     });
     let sources = sources.into_iter().map(|source| Replayed::new(source, originals.clone())).collect();
-    let outcome = session::run(sources, plan(options, signals)?, &mut Stage { control, sent, last: None });
+    let outcome = session::run(sources, plan, &mut Stage { control, sent, last: None });
     replay.join().map_err(|_| anyhow!("the replay panicked"))??;
     outcome
 }
 
-fn plan(options: &cli::Demo, signals: Signals) -> anyhow::Result<Plan<'_>> {
+fn plan(options: &cli::Demo, metrics: Option<Endpoint>, signals: Signals) -> anyhow::Result<Plan<'_>> {
     Ok(Plan {
         run: &options.run,
         output: &options.output,
@@ -91,6 +94,7 @@ fn plan(options: &cli::Demo, signals: Signals) -> anyhow::Result<Plan<'_>> {
         files: Vec::new(),
         interfaces: Vec::new(),
         replay: None,
+        metrics,
         signals,
         devices: Registry::default(),
         shunts: None,

@@ -8,7 +8,7 @@ use capture_user::classify::Registry;
 use capture_user::source::route::route;
 use capture_user::source::{Error, Frame, Received, Source, View, pcap};
 
-use super::session::{self, Nobody, Plan, Replay};
+use super::session::{self, Nobody, Plan, Replay, metrics_endpoint};
 use super::signals::Signals;
 use super::{Outcome, Usage, frames, knowledge, logger};
 use crate::cli::Read;
@@ -27,6 +27,7 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         let advice = "`padtap devices FILE` lists the consoles of a file";
         return Err(Usage(format!("--console auto learns while capturing: {advice}")).into());
     }
+    let metrics = metrics_endpoint(&options.output)?;
     let consoles = frames::consoles(&options.filter)?;
     let wanted = frames::expression(&options.filter)?;
     let files: Vec<_> = options.read.iter().chain(&options.files).cloned().collect();
@@ -48,6 +49,7 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         files,
         interfaces: Vec::new(),
         replay,
+        metrics,
         signals,
         devices: Registry::default(),
         shunts: None,

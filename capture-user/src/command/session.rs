@@ -18,12 +18,14 @@ use capture_user::knowledge::Knowledge;
 use capture_user::latency::{Latency, Log};
 use capture_user::ledger::Ledger;
 use capture_user::output::pcapng::{Description, Limits};
+use capture_user::output::prometheus::Endpoint;
 use capture_user::pipeline::{self, Control, Wanted};
 use capture_user::record::Record;
 use capture_user::shunt::Shunts;
 use capture_user::source::{Source, Tally};
 use capture_user::{flow, shard};
 
+pub use self::outputs::metrics_endpoint;
 use self::outputs::{FrameFile, Outputs, Sinks};
 pub use self::rewrite::Replay;
 use self::rewrite::{Found, Rewrite};
@@ -34,6 +36,8 @@ use capture_user::time::Timestamp;
 
 /// How often the supervisor looks around.
 const LOOK: Duration = Duration::from_millis(20);
+/// How old metrics may be.
+const MEASURE: Duration = Duration::from_millis(500);
 
 /// What a run needs to know beside its sources.
 pub struct Plan<'a> {
@@ -51,6 +55,8 @@ pub struct Plan<'a> {
     pub interfaces: Vec<Description>,
     /// Hands out the same frames once more, where they are in files.
     pub replay: Option<Replay<'a>>,
+    /// Where metrics are served: a port of the network that the command was started in.
+    pub metrics: Option<Endpoint>,
     /// Listened to since before there were sources: whoever sees that a capture has begun may send one.
     pub signals: Signals,
     /// The devices that become known.
@@ -119,7 +125,8 @@ pub fn run<S: Source + Send>(sources: Vec<S>, mut plan: Plan<'_>, warden: &mut d
             Some(_) => None,
             None => FrameFile::open(plan.output, plan.interfaces.clone(), stop, live, scope, &control)?,
         };
-        let outputs = Outputs::open(&sinks, plan.output, &plan.files, plan.story)?;
+        let metrics = plan.metrics.take();
+        let outputs = Outputs::open(&sinks, plan.output, &plan.files, plan.story, metrics)?;
         let config = pipeline::Config {
             workers: plan.run.workers.unwrap_or(plan.workers),
             pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
@@ -205,6 +212,7 @@ struct Watch<'a> {
     quiet: bool,
     progress: bool,
     shown: Instant,
+    measured: Instant,
 }
 
 impl<'a> Watch<'a> {
@@ -235,6 +243,7 @@ impl<'a> Watch<'a> {
             quiet: plan.output.quiet,
             progress: !plan.output.quiet && io::stderr().is_terminal() && !io::stdout().is_terminal(),
             shown: now,
+            measured: now,
         })
     }
 
@@ -284,9 +293,13 @@ impl<'a> Watch<'a> {
         }
         if self.every.is_some_and(|every| self.told.elapsed() >= every) {
             self.told = Instant::now();
-            let time = self.control.clock().unwrap_or_else(Timestamp::now);
-            let (ledger, latency) = (self.ledger(), self.all_latency());
-            self.outputs.tell(Record::stats(time, ledger, self.control.limits(), latency));
+            let stats = self.stats();
+            self.outputs.tell(stats);
+        }
+        if self.outputs.has_metrics() && self.measured.elapsed() >= MEASURE {
+            self.measured = Instant::now();
+            let stats = self.stats();
+            self.outputs.measure(&stats);
         }
         if self.progress && self.shown.elapsed() >= Duration::from_secs(1) {
             self.shown = Instant::now();
@@ -303,6 +316,13 @@ impl<'a> Watch<'a> {
         self.warden.reload()?;
         self.control.set_knowledge(knowledge);
         Ok(())
+    }
+
+    /// The account so far, as a record.
+    fn stats(&mut self) -> Record {
+        let time = self.control.clock().unwrap_or_else(Timestamp::now);
+        let (ledger, latency) = (self.ledger(), self.all_latency());
+        Record::stats(time, ledger, self.control.limits(), latency)
     }
 
     /// The account so far.

@@ -101,14 +101,16 @@ impl Writers {
 
     /// What became of the records so far.
     pub fn account(&self) -> Account {
-        self.sinks.iter().fold(Account::default(), |sum, sink| {
-            let own = sink.inlet.tally.account();
-            Account {
-                made: sum.made + own.made,
-                written: sum.written + own.written,
-                dropped: sum.dropped + own.dropped,
-            }
+        self.accounts().fold(Account::default(), |sum, (_, own)| Account {
+            made: sum.made + own.made,
+            written: sum.written + own.written,
+            dropped: sum.dropped + own.dropped,
         })
+    }
+
+    /// The same of each sink, by its name.
+    pub fn accounts(&self) -> impl Iterator<Item = (&str, Account)> {
+        self.sinks.iter().map(|sink| (&*sink.name, sink.inlet.tally.account()))
     }
 
     /// Sinks that have not failed and take this record.

@@ -7,7 +7,7 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::{FlowFacts, PacketFacts, StatsFacts, Subject};
+use super::{FlowFacts, GapFacts, PacketFacts, StatsFacts, Subject};
 use crate::classify::DeviceFacts;
 use crate::dissect::app::{PROTOCOLS, RecordKind};
 use crate::time::Timestamp;
@@ -21,6 +21,7 @@ const GENERAL: &[RecordKind] = &[
     RecordKind::of::<PhaseFacts>("phase"),
     RecordKind::of::<MatchFacts>("match"),
     RecordKind::of::<StatsFacts>("stats"),
+    RecordKind::of::<GapFacts>("gap"),
 ];
 
 /// The schema of any record: its `kind` decides which of the definitions it must satisfy, and nothing may be in it that

@@ -126,6 +126,11 @@ pub enum Phase {
     Ending,
 }
 
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 5] = [Self::Online, Self::Searching, Self::Joining, Self::InMatch, Self::Ending];
+}
+
 /// By its name in records.
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,6 +17,7 @@ use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
 use capture_user::limits::Reached;
 use capture_user::output::pcapng::{self, Description, Ending, Filler, Limits, Statistics};
+use capture_user::output::prometheus::{Board, Endpoint, Metrics};
 use capture_user::output::{Failure, Outlet, Sink, Writers, is_full};
 use capture_user::pipeline::Control;
 use capture_user::record::Record;
@@ -37,6 +38,7 @@ type Opened = Vec<(String, Box<dyn Sink>)>;
 pub struct Outputs {
     writers: Writers,
     outlet: Outlet,
+    metrics: Option<Board>,
     ended: Cell<Ended>,
 }
 
@@ -49,10 +51,26 @@ pub struct Ended {
     pub failed: bool,
 }
 
+/// Takes the port for metrics, if the options ask for it. It belongs to the network that the thread is in.
+pub fn metrics_endpoint(options: &cli::Output) -> anyhow::Result<Option<Endpoint>> {
+    let Some(address) = options.metrics else { return Ok(None) };
+    let endpoint = Endpoint::bind(address).with_context(|| format!("--metrics {address}"))?;
+    if !options.quiet {
+        eprintln!("padtap: metrics at http://{}/metrics", endpoint.address()?);
+    }
+    Ok(Some(endpoint))
+}
+
 impl Outputs {
     /// Opens what the options name; lines for people go to standard output where nothing else does, or the whole
     /// `story` at the end. `files`: the capture files that are read.
-    pub fn open(sinks: &Sinks, options: &cli::Output, files: &[PathBuf], story: bool) -> anyhow::Result<Self> {
+    pub fn open(
+        sinks: &Sinks,
+        options: &cli::Output,
+        files: &[PathBuf],
+        story: bool,
+        metrics: Option<Endpoint>,
+    ) -> anyhow::Result<Self> {
         let mut opened = tables::open(options, sinks.sensor(), files)?;
         for target in sinks.targets() {
             let name = target.destination.to_string();
@@ -62,12 +80,37 @@ impl Outputs {
             let name = collector.to_string();
             opened.push((name.clone(), sinks.export(collector).with_context(|| name)?));
         }
+        if let Some(folder) = &options.spool {
+            let name = folder.display().to_string();
+            opened.push((name.clone(), sinks.open_spool(folder, options.spool_limit).context(name)?));
+        }
         if opened.is_empty() && options.write.is_none() {
             opened.push(("standard output".into(), sinks.for_people(story && !options.packets)?));
         }
+        let metrics = match metrics {
+            Some(endpoint) => {
+                let board = Board::default();
+                opened.push(("metrics".into(), Box::new(Metrics::new(board.clone()))));
+                endpoint.serve(board.clone())?;
+                Some(board)
+            }
+            None => None,
+        };
         let writers = Writers::start(opened)?;
         let outlet = writers.outlet(true);
-        Ok(Self { writers, outlet, ended: Cell::default() })
+        Ok(Self { writers, outlet, metrics, ended: Cell::default() })
+    }
+
+    /// Whether somebody may ask for metrics.
+    pub fn has_metrics(&self) -> bool {
+        self.metrics.is_some()
+    }
+
+    /// Lets metrics say what this `stats` record does.
+    pub fn measure(&self, stats: &Record) {
+        if let Some(board) = &self.metrics {
+            board.account(stats, self.writers.accounts());
+        }
     }
 
     /// A way to the sinks; see [`Writers::outlet`].
@@ -108,7 +151,7 @@ impl Outputs {
         ledger.records += sinks;
         ledger.records_written += sinks;
         self.tell(account(ledger));
-        let Self { writers, outlet, ended } = self;
+        let Self { writers, outlet, ended, .. } = self;
         drop(outlet);
         let (account, failures) = writers.finish();
         ledger.records = account.made;

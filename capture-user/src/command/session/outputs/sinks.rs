@@ -1,6 +1,7 @@
 //! From the options about records to open sinks.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::sync::Arc;
 
 use capture_user::output::Sink;
@@ -10,6 +11,7 @@ use capture_user::output::ipfix::{Collector, Ipfix};
 use capture_user::output::lines::{Encode, Files, FilesConfig, Lines, Medium, OnFull, Socket, SocketConfig};
 use capture_user::output::ndjson::Ndjson;
 use capture_user::output::pcapng::Limits;
+use capture_user::output::spool::{self, Spool};
 use capture_user::output::story::Story;
 use capture_user::output::text::{Style, Text};
 
@@ -81,6 +83,12 @@ impl Sinks {
     /// An exporter of flows.
     pub fn export(&self, collector: &Collector) -> io::Result<Box<dyn Sink>> {
         Ok(Box::new(Ipfix::open(collector, &self.sensor, self.live)?))
+    }
+
+    /// Opens a spool.
+    pub fn open_spool(&self, folder: &Path, limit: u64) -> io::Result<Box<dyn Sink>> {
+        let config = spool::Config { folder: folder.to_owned(), limit, sensor: self.sensor.clone() };
+        Ok(Box::new(Spool::open(config)?))
     }
 
     /// Lines for people, or their story, on standard output.
