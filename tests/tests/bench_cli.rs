@@ -164,5 +164,5 @@ fn nothing_to_measure_is_an_error() {
     (header[4], header[20]) = (2, 1);
     std::fs::write(&empty, header).expect("a file");
     let outcome = run(["bench", "dissect", empty.to_str().expect("a plain path")]).expect(1);
-    assert!(outcome.errors().contains("no frame in the files"), "{}", outcome.errors());
+    assert!(outcome.stderr.contains("no frame in the files"), "{}", outcome.stderr);
 }

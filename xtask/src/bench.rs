@@ -79,7 +79,7 @@ fn count(padtap: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
         counted.insert(format!("mixed: {stage}"), all - before);
         before = all;
     }
-    let emit = collected(padtap, "emit", "*Ndjson*Sink*record*", &mixed)?;
+    let emit = collected(padtap, "emit", "*Ndjson*Encode*encode*", &mixed)?;
     counted.insert("mixed: records as NDJSON".into(), emit / work.frames as f64);
     for (name, kind) in [("UDP", Kind::Udp), ("TCP", Kind::Tcp)] {
         let (short, long) = (file("short.pcap"), file("long.pcap"));
