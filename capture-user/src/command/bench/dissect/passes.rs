@@ -1,6 +1,5 @@
 //! One way through the files, as far as a stage.
 
-use std::fs::File;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use anyhow::Context;
 use capture_user::dissect::{Dissector, Packet, Settings};
 use capture_user::flow::{self, Table};
 use capture_user::latency::{Latency, Stopwatch};
+use capture_user::output::lines::{Files, FilesConfig, Lines};
 use capture_user::output::ndjson::Ndjson;
 use capture_user::output::{Sink, Writers};
 use capture_user::pipeline::{self, Control};
@@ -142,8 +142,9 @@ impl<'a> Passes<'a> {
         let mut sinks: Vec<(String, Box<dyn Sink>)> = Vec::new();
         if let Some(path) = self.output {
             let name = path.display().to_string();
-            let file = File::create(path).with_context(|| name.clone())?;
-            sinks.push((name, Box::new(Ndjson::new(file, "bench".into()))));
+            let config = FilesConfig { path: Some(path.to_owned()), ..FilesConfig::default() };
+            let file = Files::create(config).with_context(|| name.clone())?;
+            sinks.push((name, Box::new(Lines::new(Box::new(Ndjson::new("bench".into())), Box::new(file)))));
         }
         let writers = Writers::start(sinks)?;
         let outlet = writers.outlet(true);
