@@ -216,3 +216,74 @@ impl Play {
         self.playing = self.playing.max(other.playing);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONSOLE: Mac = Mac([0xbc, 0x60, 0xa7, 0, 0, 0x40]);
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 40));
+
+    fn device(mac: Mac, family: Family) -> Record {
+        let facts = DeviceFacts {
+            mac,
+            ips: vec![ADDRESS],
+            vendor: None,
+            family,
+            model: Some("ps4".into()),
+            confidence: 0.9,
+            why: Vec::new(),
+        };
+        Record::device(Timestamp::default(), facts)
+    }
+
+    fn phase(phase: Phase, start: i64, end: i64) -> Record {
+        let at = |second: i64| Timestamp::from_nanos(second * 1_000_000_000);
+        let facts = Box::new(PhaseFacts { phase, start: at(start), end: at(end), confidence: 1.0, why: Vec::new() });
+        let subject = Subject { src_ip: Some(ADDRESS), ..Subject::default() };
+        Record { kind: "phase", time: at(end), subject, facts }
+    }
+
+    fn text(consoles: &Consoles) -> String {
+        let mut to = Exposition::default();
+        consoles.write(&mut to);
+        to.into_text()
+    }
+
+    #[test]
+    fn a_console_is_in_a_match_from_what_led_to_it_until_its_end() {
+        let mut consoles = Consoles::default();
+        consoles.observe(&device(CONSOLE, Family::Playstation));
+        let labels =
+            "console=\"bc:60:a7:00:00:40\",family=\"playstation\",model=\"ps4\",vendor=\"\",ip=\"192.168.1.40\"";
+        assert!(text(&consoles).contains(&format!("padtap_console_info{{{labels}}} 1\n")), "{}", text(&consoles));
+        let plays = |consoles: &Consoles, yes: u8| {
+            let text = text(consoles);
+            let line = format!("padtap_console_in_match{{console=\"bc:60:a7:00:00:40\"}} {yes}\n");
+            assert!(text.contains(&line), "{text}");
+        };
+        plays(&consoles, 0);
+        consoles.observe(&phase(Phase::Searching, 10, 20));
+        consoles.observe(&phase(Phase::Joining, 20, 22));
+        plays(&consoles, 1);
+        // The next match begins before the record of the last one comes.
+        consoles.observe(&phase(Phase::Joining, 90, 92));
+        consoles.observe(&phase(Phase::InMatch, 22, 82));
+        plays(&consoles, 1);
+        consoles.observe(&phase(Phase::InMatch, 92, 100));
+        plays(&consoles, 0);
+    }
+
+    #[test]
+    fn consoles_beyond_the_limit_are_counted() {
+        let mut consoles = Consoles::default();
+        let number = MOST_CONSOLES as u16 + 3;
+        for last in 0..number {
+            let [high, low] = last.to_be_bytes();
+            consoles.observe(&device(Mac([2, 0, 0, 0, high, low]), Family::Xbox));
+            consoles.observe(&device(Mac([4, 0, 0, 0, high, low]), Family::Other));
+        }
+        assert_eq!(consoles.devices.len(), MOST_CONSOLES);
+        assert!(text(&consoles).ends_with("padtap_metrics_left_out_total 3\n"));
+    }
+}
