@@ -9,6 +9,7 @@ pub mod facts;
 pub mod fixtures;
 pub mod frame;
 pub mod netns;
+pub mod nfdump;
 pub mod padtap;
 pub mod pypi;
 pub mod replay;

@@ -24,6 +24,7 @@ const PEERS: &[(&str, &str)] = &[
     ("tcpreplay", "tcpreplay"),
     ("tshark", "tshark"),
     ("unshare", "util-linux"),
+    ("zstd", "zstd"),
 ];
 
 /// Python packages that tests run, as pip names them, each at the version it was tested with.

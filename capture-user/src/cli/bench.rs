@@ -15,6 +15,8 @@ pub enum Bench {
     /// Each stage is measured by passes that go so far and no further; a stage's figure is what it adds, in processor
     /// time. The passes follow one another in turn, and the medians of all turns are shown.
     Dissect(BenchDissect),
+    /// Read capture files through the engine and each output of records in turn, and say what it takes and costs.
+    Sinks(BenchSinks),
     /// Capture frames that padtap injects itself, in a network namespace of its own; needs root.
     ///
     /// The kernel runs frames through the XDP program as if they had just come in (BPF_PROG_TEST_RUN with live
@@ -43,6 +45,20 @@ pub struct BenchDissect {
     /// Processors: the reading thread's, then the workers'.
     #[arg(long, value_name = "CPUS")]
     pub pin: Option<CpuList>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Measure outputs.
+#[derive(Debug, Args)]
+pub struct BenchSinks {
+    /// Capture files: pcap or pcapng.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Measure so often.
+    #[arg(long, value_name = "R", default_value = "5")]
+    pub repeat: NonZero<usize>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

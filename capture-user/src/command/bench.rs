@@ -2,6 +2,7 @@
 
 mod dissect;
 mod live;
+mod sinks;
 
 use super::Outcome;
 use crate::cli::Bench;
@@ -14,5 +15,6 @@ pub fn run(bench: &Bench) -> anyhow::Result<Outcome> {
     match bench {
         Bench::Dissect(options) => dissect::run(options),
         Bench::Live(options) => live::run(options),
+        Bench::Sinks(options) => sinks::run(options),
     }
 }

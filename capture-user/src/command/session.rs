@@ -25,8 +25,8 @@ use capture_user::shunt::Shunts;
 use capture_user::source::{Source, Tally};
 use capture_user::{flow, shard};
 
-pub use self::outputs::metrics_endpoint;
-use self::outputs::{FrameFile, Outputs, Sinks};
+use self::outputs::FrameFile;
+pub use self::outputs::{Outputs, Sinks, metrics_endpoint};
 pub use self::rewrite::Replay;
 use self::rewrite::{Found, Rewrite};
 use super::signals::Signals;

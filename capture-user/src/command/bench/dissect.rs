@@ -11,7 +11,8 @@ use anyhow::{Context, bail};
 use capture_user::latency::Latency;
 use serde::Serialize;
 
-use self::passes::{Found, Passes};
+use self::passes::Found;
+pub use self::passes::Passes;
 use crate::cli::{BenchDissect, BenchStage};
 use crate::command::Outcome;
 
@@ -167,7 +168,8 @@ fn timed(pass: impl FnOnce() -> anyhow::Result<Found>) -> anyhow::Result<Timed> 
     Ok(Timed { found, wall: begun.elapsed().as_secs_f64(), processor: spent() - before })
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
+/// The middle one.
+pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -18,7 +18,7 @@ use capture_user::ledger::Ledger;
 use capture_user::limits::Reached;
 use capture_user::output::pcapng::{self, Description, Ending, Filler, Limits, Statistics};
 use capture_user::output::prometheus::{Board, Endpoint, Metrics};
-use capture_user::output::{Failure, Outlet, Sink, Writers, is_full};
+use capture_user::output::{Account, Failure, Outlet, Sink, Writers, is_full};
 use capture_user::pipeline::Control;
 use capture_user::record::Record;
 use capture_user::time::Timestamp;
@@ -116,6 +116,12 @@ impl Outputs {
     /// A way to the sinks; see [`Writers::outlet`].
     pub fn outlet(&self, wait: bool) -> Outlet {
         self.writers.outlet(wait)
+    }
+
+    /// Waits until all that was handed over is written, without a final account. All outlets must be gone.
+    pub fn end(self) -> (Account, Vec<Failure>) {
+        drop(self.outlet);
+        self.writers.finish()
     }
 
     /// Whether nobody takes records any more, though somebody did.

@@ -12,6 +12,7 @@ use capture_user::output::lines::{Files, FilesConfig, Lines};
 use capture_user::output::ndjson::Ndjson;
 use capture_user::output::{Sink, Writers};
 use capture_user::pipeline::{self, Control};
+use capture_user::record::Record;
 use capture_user::shard::{self, Shard};
 use capture_user::source::pcap::{self, FileSource};
 use capture_user::source::policy::ConsoleFilter;
@@ -122,6 +123,11 @@ impl<'a> Passes<'a> {
     }
 
     fn classify(&self) -> anyhow::Result<Found> {
+        self.records(&mut |records| records.clear())
+    }
+
+    /// Every frame through a shard, and its records handed over in batches.
+    pub fn records(&self, hand_over: &mut dyn FnMut(&mut Vec<Record>)) -> anyhow::Result<Found> {
         let mut shard = Shard::new(&shard::Config::default());
         let (mut watch, mut latency) = (Stopwatch::default(), Latency::default());
         let (mut records, mut clock) = (0, Timestamp::default());
@@ -129,11 +135,13 @@ impl<'a> Passes<'a> {
             clock = clock.max(frame.time);
             shard.process(frame, &mut watch, &mut latency);
             if shard.records().len() >= RECORDS {
-                records += shard.records().drain(..).len() as u64;
+                records += shard.records().len() as u64;
+                hand_over(shard.records());
             }
         })?;
         shard.finish(clock);
         found.records = records + shard.records().len() as u64;
+        hand_over(shard.records());
         Ok(found)
     }
 
