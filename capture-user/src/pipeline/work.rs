@@ -121,8 +121,8 @@ impl<'a> Desk<'a> {
 
     fn keep_house(&mut self) {
         let due = self.published.elapsed() >= PUBLISH;
-        if due && let Some(knowledge) = self.control.knowledge_since(&mut self.revision) {
-            self.shard.set_knowledge(knowledge);
+        if due {
+            self.learn();
         }
         if due && let Some(now) = self.control.present() {
             self.tell_devices(classify::news(&self.devices, now.before(HINDSIGHT)));
@@ -147,12 +147,20 @@ impl<'a> Desk<'a> {
         self.outlet.send(self.shard.records());
     }
 
+    /// Goes by the tables that were set last.
+    fn learn(&mut self) {
+        if let Some(knowledge) = self.control.knowledge_since(&mut self.revision) {
+            self.shard.set_knowledge(knowledge);
+        }
+    }
+
     fn tell_devices(&mut self, news: Vec<(Timestamp, DeviceFacts)>) {
         self.shard.records().extend(news.into_iter().map(|(time, device)| Record::device(time, device)));
     }
 
     /// Ends all flows: nothing more will come, to any shard, after `clock`.
     pub(super) fn end_flows(&mut self, clock: Timestamp) {
+        self.learn();
         self.shard.finish(clock);
     }
 
