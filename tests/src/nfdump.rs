@@ -15,7 +15,7 @@ use crate::tool::{output, wait_until};
 ///
 /// # Panics
 /// When there is none.
-pub fn free_port() -> u16 {
+fn free_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
 
@@ -45,7 +45,7 @@ pub fn collect(feed: impl FnOnce(u16) -> Outcome) -> (Vec<Value>, String, Outcom
 ///
 /// # Panics
 /// When it always has.
-pub fn wait_until_read(port: u16) {
+fn wait_until_read(port: u16) {
     let port = format!(":{port:04X}");
     wait_until("an empty socket", || {
         let sockets = std::fs::read_to_string("/proc/net/udp").expect("the kernel's table");

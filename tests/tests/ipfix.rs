@@ -8,14 +8,13 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use serde_json::Value;
 use tests::capture_file::{foreign, write_pcap};
 use tests::fixtures::captures;
 use tests::frame::Frame;
-use tests::nfdump::{collect, free_port, wait_until_read};
-use tests::padtap::{Outcome, Running, finish, of_kind, padtap, run};
-use tests::tool::{have, output, wait_until};
+use tests::nfdump::collect;
+use tests::padtap::{Outcome, finish, of_kind, padtap, run};
+use tests::tool::{have, output};
 
 /// What collector and padtap must agree on of one flow: ends and protocol, time of first and last packet in
 /// milliseconds, VLAN, packets and bytes out and in.
