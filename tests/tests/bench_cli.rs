@@ -166,3 +166,24 @@ fn nothing_to_measure_is_an_error() {
     let outcome = run(["bench", "dissect", empty.to_str().expect("a plain path")]).expect(1);
     assert!(outcome.stderr.contains("no frame in the files"), "{}", outcome.stderr);
 }
+
+#[test]
+fn every_output_is_measured() {
+    const SESSION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/ps4-overwatch-2016/profile-a.pcap.gz");
+    let report: Value =
+        serde_json::from_str(run(["bench", "sinks", "--repeat", "1", "--json", SESSION]).expect(0).text())
+            .expect("one object");
+    let records = report["records"].as_u64().expect("a number");
+    assert_eq!(report["packets"], 7278);
+    let sinks = report["sinks"].as_array().expect("a list");
+    let names: Vec<_> = sinks.iter().map(|sink| sink["sink"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["ndjson", "ndjson.zst", "eve", "spool", "ipfix", "parquet", "arrow"]);
+    for sink in sinks {
+        // Suricata and collectors of flows take some kinds of records only.
+        let all = !matches!(sink["sink"].as_str(), Some("eve" | "ipfix"));
+        let taken = sink["records"].as_u64().expect("a number");
+        assert!(if all { taken == records } else { (1..records).contains(&taken) }, "{sink}: of {records}");
+        assert!(sink["records_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{sink}");
+        assert_eq!(sink["bytes_per_record"].is_number(), sink["sink"] != "ipfix", "{sink}");
+    }
+}
