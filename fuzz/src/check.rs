@@ -5,11 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use capture_user::dissect::app::Event;
-use capture_user::output::{
-    Sink,
-    ndjson::Ndjson,
-    text::{Style, Text},
-};
+use capture_user::output::eve::Eve;
+use capture_user::output::lines::Encode;
+use capture_user::output::ndjson::Ndjson;
+use capture_user::output::text::{Style, Text};
 use capture_user::record::{Record, Subject};
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -23,13 +22,13 @@ pub fn events(events: impl IntoIterator<Item = Event>) -> usize {
 /// Checks that each record is one line of JSON whose fields each occur once, and one line of text that commands no
 /// terminal. Their length as JSON.
 pub fn records(records: &[Record]) -> usize {
-    let (mut json, mut text) = (Vec::new(), Vec::new());
-    write(Ndjson::new(&mut json, Arc::from("sensor")), records);
-    write(Text::new(&mut text, Style::PLAIN), records);
+    let json = lines(&mut Ndjson::new(Arc::from("sensor")), records);
+    let text = lines(&mut Text::new(Style::PLAIN), records);
+    lines(&mut Eve::new(Arc::from("sensor")), records);
     assert!(json.is_empty() || json.ends_with(b"\n"));
-    let lines = || json.split_inclusive(|byte| *byte == b'\n');
-    assert_eq!(lines().count(), records.len());
-    for line in lines() {
+    let objects = || json.split_inclusive(|byte| *byte == b'\n');
+    assert_eq!(objects().count(), records.len());
+    for line in objects() {
         let mut reader = serde_json::Deserializer::from_slice(line);
         reader.deserialize_map(Fields).and_then(|()| reader.end()).expect("one JSON object");
     }
@@ -39,8 +38,10 @@ pub fn records(records: &[Record]) -> usize {
     json.len()
 }
 
-fn write(mut sink: impl Sink, records: &[Record]) {
-    records.iter().try_for_each(|record| sink.record(record)).and_then(|()| sink.finish()).expect("room in memory");
+fn lines(format: &mut dyn Encode, records: &[Record]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    records.iter().try_for_each(|record| format.encode(record, &mut lines)).expect("room in memory");
+    lines
 }
 
 /// An object's fields, each of which occurs once.
