@@ -12,7 +12,7 @@ mod ends;
 mod service;
 mod signature;
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

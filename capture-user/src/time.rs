@@ -54,18 +54,61 @@ impl Timestamp {
     }
 }
 
+/// "2015-07-25T21:12:49.436349000Z" is so long.
+const TEXT: usize = 30;
+
+impl Timestamp {
+    /// Its text. Every record has several, so they are made in a straight line.
+    ///
+    /// The date is reckoned in years that begin in March and days since 0000-03-01, of which the epoch is the 719,468th;
+    /// 400 years have 146,097 days, and the months from March on begin at day (153 month + 2) / 5.
+    fn text(self) -> [u8; TEXT] {
+        let seconds = self.0.div_euclid(1_000_000_000);
+        let days = seconds.div_euclid(86_400) + 719_468;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        let second = seconds.rem_euclid(86_400);
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        for (end, number) in [
+            (4, era * 400 + year + next),
+            (7, month),
+            (10, day),
+            (13, second / 3_600),
+            (16, second / 60 % 60),
+            (19, second % 60),
+            (29, self.0.rem_euclid(1_000_000_000)),
+        ] {
+            digits(&mut text, end, number);
+        }
+        text
+    }
+}
+
+/// Writes a number so that it ends before `end`, over zeros.
+#[inline(always)]
+fn digits(text: &mut [u8; TEXT], end: usize, mut number: i64) {
+    for digit in text[..end].iter_mut().rev() {
+        if number == 0 {
+            break;
+        }
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
-            Ok(moment) => write!(f, "{moment:.9}"),
-            Err(_) => write!(f, "{}ns", self.0),
-        }
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -81,12 +124,31 @@ impl JsonSchema for Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn prints_rfc_3339_with_nine_digits() {
         assert_eq!(Timestamp::new(1_437_858_769, 436_349_000).to_string(), "2015-07-25T21:12:49.436349000Z");
         assert_eq!(Timestamp::from_nanos(-1).to_string(), "1969-12-31T23:59:59.999999999Z");
+    }
+
+    proptest! {
+        /// As the library has it that knows all calendars.
+        #[test]
+        fn every_moment_prints_as_in_jiff(nanos: i64) {
+            let moment = jiff::Timestamp::from_nanosecond(i128::from(nanos)).expect("within its range");
+            prop_assert_eq!(Timestamp::from_nanos(nanos).to_string(), format!("{moment:.9}"));
+        }
+    }
+
+    #[test]
+    fn days_around_the_ends_of_years_print_as_in_jiff() {
+        for day in (-100_000..100_000).filter(|day| day % 365 < 3 || day % 1_461 < 3) {
+            let moment = jiff::Timestamp::new(day * 86_400, 0).expect("within its range");
+            assert_eq!(Timestamp::new(day * 86_400, 0).to_string(), format!("{moment:.9}"));
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Bursts: one console sends as long a first payload to several servers within seconds. That is how latency is probed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
+use hashbrown::HashMap;
 
 use super::ends::Ends;
 use crate::dissect::app::Direction;

@@ -3,9 +3,10 @@
 //! What one console says of itself may reach several shards, so those of a run share one registry. Shards bring what
 //! they see in any order; records come of it in the order of time, once no shard can bring anything older.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::IpAddr;
+
+use hashbrown::HashMap;
 
 use super::device::{Clue, Device, DeviceFacts};
 use super::ends::{hosts, is_local, is_local_host};

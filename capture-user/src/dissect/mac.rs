@@ -18,10 +18,27 @@ impl Mac {
     }
 }
 
+impl Mac {
+    /// Its text: every record has one.
+    fn text(self) -> [u8; 17] {
+        let mut text = [b':'; 17];
+        for (place, byte) in text.chunks_mut(3).zip(self.0) {
+            if let [high, low, ..] = place {
+                (*high, *low) = (hex(byte >> 4), hex(byte & 0x0f));
+            }
+        }
+        text
+    }
+}
+
+/// The digit for a number below 16.
+const fn hex(number: u8) -> u8 {
+    if number < 10 { b'0' + number } else { b'a' + number - 10 }
+}
+
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -44,7 +61,7 @@ impl FromStr for Mac {
 
 impl Serialize for Mac {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

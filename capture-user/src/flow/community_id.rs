@@ -43,14 +43,21 @@ impl CommunityId {
     pub fn number(&self) -> u64 {
         self.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
+
+    /// Its text, `1:` and base64: nearly every record has one.
+    fn text(&self) -> [u8; 30] {
+        let mut text = *b"1:____________________________";
+        if let Some(base64) = text.get_mut(2..) {
+            // 20 bytes are 28 characters.
+            let _ = STANDARD.encode_slice(self.0, base64);
+        }
+        text
+    }
 }
 
 impl fmt::Display for CommunityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 28];
-        let length = STANDARD.encode_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
-        let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok()).ok_or(fmt::Error)?;
-        write!(f, "1:{text}")
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -70,7 +77,7 @@ impl FromStr for CommunityId {
 
 impl Serialize for CommunityId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a server is for, by its name.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 

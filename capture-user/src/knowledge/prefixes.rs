@@ -1,6 +1,6 @@
 //! Longest-prefix match for addresses of any kind, aligned to the left of 128 bits.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// Values by prefix.
 ///

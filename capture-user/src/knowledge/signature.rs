@@ -4,7 +4,7 @@
 //! with fixed bytes are found by transport and first byte, and texts that may stand anywhere by one Aho-Corasick
 //! automaton.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 use aho_corasick::AhoCorasick;

@@ -307,7 +307,7 @@ fn addresses(message: &[u8], header: Header) -> impl Iterator<Item = Record<'_>>
 }
 
 /// The name that was asked for and the names it is an alias of, in whatever order the records stand.
-fn aliases(message: &[u8], header: Header) -> Option<ArrayVec<Name, MAX_ALIASES>> {
+fn aliases(message: &[u8], header: Header) -> Option<ArrayVec<Name<'_>, MAX_ALIASES>> {
     let first = Entries::new(message, header).next()?.ok()?;
     let mut chain = ArrayVec::new();
     chain.push(match first {

@@ -14,11 +14,21 @@ use schemars::JsonSchema;
 pub trait Facts: erased_serde::Serialize + Any + fmt::Debug + Send + Sync {
     /// For outputs that know a protocol's own type.
     fn as_any(&self) -> &dyn Any;
+
+    /// Appends it as JSON: as serialising it does, but without a call through a table for each field.
+    ///
+    /// # Errors
+    /// When a part of it cannot be JSON.
+    fn append_json(&self, line: &mut Vec<u8>) -> serde_json::Result<()>;
 }
 
 impl<T: serde::Serialize + JsonSchema + Any + fmt::Debug + Send + Sync> Facts for T {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn append_json(&self, line: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(line, self)
     }
 }
 

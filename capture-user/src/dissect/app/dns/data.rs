@@ -10,7 +10,7 @@ use crate::dissect::app::wire::{Reader, text};
 /// Bytes of text kept of a TXT record.
 const MAX_TEXT: usize = 512;
 
-impl Record<'_> {
+impl<'m> Record<'m> {
     /// The address of an A or AAAA record.
     pub(super) fn address(&self) -> Option<IpAddr> {
         match self.rtype {
@@ -21,7 +21,7 @@ impl Record<'_> {
     }
 
     /// The name that begins `skip` bytes into the data. It may point out of them, but not end outside.
-    pub(super) fn name_at(&self, skip: usize) -> Option<Name> {
+    pub(super) fn name_at(&self, skip: usize) -> Option<Name<'m>> {
         let (name, after) = Name::read(self.message, self.data_at + skip).ok()?;
         (after <= self.data_at + self.data.len()).then_some(name)
     }

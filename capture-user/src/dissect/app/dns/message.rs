@@ -4,10 +4,9 @@
 //! | id 16 | QR 1 opcode 4 AA 1 TC 1 RD 1 RA 1 Z 3 rcode 4 | questions 16 | answers 16 | authority 16 | additional 16 |
 //! ```
 
-use std::hash::Hasher as _;
-
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::name::Name;
 use crate::dissect::app::wire::Reader;
@@ -168,8 +167,8 @@ impl Serialize for Type {
 
 /// What is asked.
 #[derive(Debug)]
-pub(in crate::dissect::app) struct Question {
-    pub(in crate::dissect::app) name: Name,
+pub(in crate::dissect::app) struct Question<'m> {
+    pub(in crate::dissect::app) name: Name<'m>,
     pub(in crate::dissect::app) qtype: Type,
     /// The class; in multicast DNS the top bit asks for a unicast answer.
     pub(super) class: u16,
@@ -179,7 +178,7 @@ pub(in crate::dissect::app) struct Question {
 #[derive(Debug)]
 pub(in crate::dissect::app) struct Record<'m> {
     pub(in crate::dissect::app) section: Section,
-    pub(in crate::dissect::app) name: Name,
+    pub(in crate::dissect::app) name: Name<'m>,
     pub(in crate::dissect::app) rtype: Type,
     /// Seconds that it may be kept; of an OPT record, other things (RFC 6891 section 6.1.3).
     pub(super) ttl: u32,
@@ -193,7 +192,7 @@ pub(in crate::dissect::app) struct Record<'m> {
 /// One question or record.
 #[derive(Debug)]
 pub(in crate::dissect::app) enum Entry<'m> {
-    Question(Question),
+    Question(Question<'m>),
     Record(Record<'m>),
 }
 
@@ -262,16 +261,16 @@ impl<'m> Iterator for Entries<'m> {
 /// A number for the questions of a message, equal for equal questions whatever the case of their letters and whether
 /// they ask for a unicast answer: what a repeated query has in common with the first.
 #[derive(Debug, Default)]
-pub(in crate::dissect::app) struct Fingerprint(std::hash::DefaultHasher);
+pub(in crate::dissect::app) struct Fingerprint(u64);
 
 impl Fingerprint {
-    pub(in crate::dissect::app) fn add(&mut self, question: &Question) {
-        question.name.wire().iter().for_each(|byte| self.0.write_u8(byte.to_ascii_lowercase()));
-        self.0.write_u16(question.qtype.0);
+    pub(in crate::dissect::app) fn add(&mut self, question: &Question<'_>) {
+        let seed = self.0 ^ u64::from(question.qtype.0);
+        self.0 = xxh3_64_with_seed(&question.name.lowercase(), seed);
     }
 
-    pub(in crate::dissect::app) fn finish(&self) -> u64 {
-        self.0.finish()
+    pub(in crate::dissect::app) const fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -9,41 +9,52 @@ use super::message::Malformed;
 /// Bytes of the longest name, its final zero included (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 255;
 
-/// A domain name: its labels, each behind its length. Names are equal whatever the case of their letters.
+/// A domain name where it stands in its message: it is read again, not copied. Names are equal whatever the case of
+/// their letters.
 ///
 /// It prints as UTF-8 where it is that (multicast DNS), everything else escaped as RFC 1035 section 5.1 says; the
 /// root as a dot.
-#[derive(Clone, Debug, Default)]
-pub(in crate::dissect::app) struct Name(ArrayVec<u8, MAX_NAME>);
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::dissect::app) struct Name<'m> {
+    message: &'m [u8],
+    /// Where its first label is, behind a pointer that the name may begin with.
+    at: usize,
+    /// Bytes of its labels, each behind its length, without the final zero.
+    length: usize,
+}
 
-impl Name {
+impl<'m> Name<'m> {
     /// Reads the name at `at` and says where the next field begins.
     ///
     /// A compression pointer must lead to before the place where the labels in hand began, as "prior occurrence"
     /// demands; so each goes further back than the one before it, and a chain of them ends.
-    pub(super) fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
-        let mut name = ArrayVec::new();
+    #[inline]
+    pub(super) fn read(message: &'m [u8], at: usize) -> Result<(Self, usize), Malformed> {
+        let mut name = Self { message, at, length: 0 };
         let (mut place, mut began, mut after) = (at, at, None);
         loop {
             let length = *message.get(place).ok_or(Malformed::Short)?;
             match length >> 6 {
-                0b00 if length == 0 => return Ok((Self(name), after.unwrap_or(place + 1))),
+                0b00 if length == 0 => return Ok((name, after.unwrap_or(place + 1))),
                 0b00 => {
-                    let end = place + 1 + usize::from(length);
-                    let label = message.get(place..end).ok_or(Malformed::Short)?;
-                    // The final zero is not stored, but it counts.
-                    if name.len() + label.len() + 1 > MAX_NAME {
+                    place += 1 + usize::from(length);
+                    name.length += 1 + usize::from(length);
+                    if place > message.len() {
+                        return Err(Malformed::Short);
+                    }
+                    // The final zero is not part of the length, but it counts.
+                    if name.length + 1 > MAX_NAME {
                         return Err(Malformed::LongName);
                     }
-                    let _ = name.try_extend_from_slice(label);
-                    place = end;
                 }
                 0b11 => {
-                    let low = *message.get(place + 1).ok_or(Malformed::Short)?;
+                    let target = pointer(message, place).ok_or(Malformed::Short)?;
                     after.get_or_insert(place + 2);
-                    let target = usize::from(length & 0x3f) << 8 | usize::from(low);
                     if target >= began {
                         return Err(Malformed::Pointer);
+                    }
+                    if name.length == 0 {
+                        name.at = target;
                     }
                     (place, began) = (target, target);
                 }
@@ -53,48 +64,84 @@ impl Name {
     }
 
     /// The labels, without their lengths.
-    pub(in crate::dissect::app) fn labels(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = self.0.as_slice();
+    pub(in crate::dissect::app) fn labels(&self) -> impl Iterator<Item = &'m [u8]> + use<'m> {
+        let (message, mut place) = (self.message, self.at);
+        // That the pointers end was seen when the name was read.
         std::iter::from_fn(move || {
-            let (&length, behind) = rest.split_first()?;
-            let (label, following) = behind.split_at_checked(usize::from(length))?;
-            rest = following;
-            Some(label)
+            loop {
+                let length = *message.get(place)?;
+                if length >> 6 == 0b11 {
+                    place = pointer(message, place)?;
+                    continue;
+                }
+                let end = place + 1 + usize::from(length);
+                let label = message.get(place + 1..end).filter(|label| !label.is_empty())?;
+                place = end;
+                return Some(label);
+            }
         })
     }
 
-    /// The labels behind their lengths, without the final zero.
-    pub(super) fn wire(&self) -> &[u8] {
-        &self.0
+    /// The labels in lower case, each behind its length, without the final zero.
+    pub(super) fn lowercase(&self) -> ArrayVec<u8, MAX_NAME> {
+        let mut wire = ArrayVec::new();
+        for label in self.labels() {
+            let _ = wire.try_push(label.len() as u8);
+            let _ = wire.try_extend_from_slice(label);
+        }
+        // A length is at most 63, so it is no letter and case does not touch it.
+        wire.make_ascii_lowercase();
+        wire
     }
 
     /// Whether it is the root.
     pub(super) fn is_root(&self) -> bool {
-        self.0.is_empty()
+        self.length == 0
+    }
+
+    /// As it prints, where nothing has to be escaped, as most names.
+    fn plain(&self) -> Option<ArrayVec<u8, MAX_NAME>> {
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'.' | b'\\');
+        let mut text = ArrayVec::new();
+        for label in self.labels() {
+            if !text.is_empty() {
+                let _ = text.try_push(b'.');
+            }
+            let _ = text.try_extend_from_slice(Some(label).filter(|label| label.iter().all(is_plain))?);
+        }
+        Some(text)
     }
 }
 
-impl PartialEq for Name {
+/// Where the pointer at `at` leads.
+#[inline]
+fn pointer(message: &[u8], at: usize) -> Option<usize> {
+    let (high, low) = (*message.get(at)?, *message.get(at + 1)?);
+    Some(usize::from(high & 0x3f) << 8 | usize::from(low))
+}
+
+impl PartialEq for Name<'_> {
     fn eq(&self, other: &Self) -> bool {
-        // A length is at most 63, so it is no letter and case does not touch it.
-        self.0.eq_ignore_ascii_case(&other.0)
+        let same_place = self.at == other.at && std::ptr::eq(self.message, other.message);
+        same_place
+            || self.length == other.length
+                && self.labels().zip(other.labels()).all(|(one, other)| one.eq_ignore_ascii_case(other))
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_root() {
             return f.write_str(".");
         }
+        if let Some(plain) = self.plain()
+            && let Ok(text) = std::str::from_utf8(&plain)
+        {
+            return f.write_str(text);
+        }
         for (index, label) in self.labels().enumerate() {
             if index > 0 {
                 f.write_str(".")?;
-            }
-            // Most labels need nothing escaped.
-            let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'.' | b'\\');
-            if let Some(plain) = std::str::from_utf8(label).ok().filter(|_| label.iter().all(is_plain)) {
-                f.write_str(plain)?;
-                continue;
             }
             for chunk in label.utf8_chunks() {
                 chunk.valid().chars().try_for_each(|c| write_char(f, c))?;
@@ -169,5 +216,7 @@ mod tests {
         let read = |bytes| Name::read(bytes, 0).expect("a name").0;
         assert_eq!(read(b"\x03WwW\x02tV\0"), read(b"\x03www\x02tv\0"));
         assert_ne!(read(b"\x03www\x02tv\0"), read(b"\x03www\x02to\0"));
+        assert_ne!(read(b"\x03www\x02tv\0"), read(b"\x02www\x03tv\0"));
+        assert_eq!(read(b"\x03WwW\x02tV\0").lowercase().as_slice(), b"\x03www\x02tv");
     }
 }

@@ -1,7 +1,7 @@
 //! What certificates say of their owners (RFC 5280), read once each: servers send the same ones all day.
 
+use hashbrown::HashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
