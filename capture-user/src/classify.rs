@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use device::DeviceFacts;
-pub use devices::Devices;
+pub use devices::{Devices, HEARD};
 pub use service::Classification;
 
 use self::burst::Bursts;

@@ -5,6 +5,7 @@
 
 mod flow;
 mod gap;
+mod kinds;
 mod packet;
 pub mod schema;
 
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 pub use flow::{FlowFacts, TcpFlagLetters, Way};
 pub use gap::GapFacts;
+pub use kinds::{Kinds, UnknownKind};
 pub use packet::{PacketFacts, StoppedFacts};
 
 use crate::classify::DeviceFacts;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::classify::{Classifier, Registry};
+use crate::classify::{self, Classifier, Registry};
 use crate::dissect::app::{Direction, People, Segment};
 use crate::dissect::{Dissector, Layer, Packet, Settings, Tcp, Transport, summary};
 use crate::flow::{self, Application, EndReason, Ends, Flow, Surroundings, Table};
@@ -12,11 +12,11 @@ use crate::ledger::Work;
 use crate::limits::Reached;
 use crate::names::Names;
 use crate::reassembly::stream::{Delivery, Streams, Take};
-use crate::record::{FlowFacts, Record, Subject};
+use crate::record::{FlowFacts, Kinds, Record, Subject};
 use crate::shunt::{Shunted, Shunts};
 use crate::source::Frame;
 use crate::time::Timestamp;
-use crate::timeline::Timeline;
+use crate::timeline::{self, Timeline};
 
 /// What a shard makes of its frames.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Config {
     pub flows: flow::Config,
     /// Whether every packet becomes a record.
     pub packets: bool,
+    /// Which kinds of records are of interest: others may be made, but need not.
+    pub kinds: Kinds,
     /// Whether flows are told of as they begin, too: see [`Shard::take_begun`].
     pub beginnings: bool,
     /// How names of people are shown.
@@ -46,6 +48,7 @@ impl Default for Config {
             dissect: Settings::default(),
             flows: flow::Config::default(),
             packets: false,
+            kinds: Kinds::default(),
             beginnings: false,
             people: People::default(),
             knowledge: Knowledge::embedded(),
@@ -75,6 +78,7 @@ impl Shard {
     pub fn new(config: &Config) -> Self {
         let mut around = Surroundings::default();
         around.output.people = config.people;
+        around.output.kinds = config.kinds.and(classify::HEARD).and(timeline::HEARD);
         Self {
             dissector: Dissector::new(&config.dissect),
             traffic: Traffic {

@@ -38,6 +38,9 @@ use tell::Teller;
 use ticks::{Look, Sent, Steady};
 use watch::{Interest, Owner, Sides, Slot, Slots, Stage};
 
+/// The kinds of records that tell what consoles do.
+pub const HEARD: &[&str] = &["sip"];
+
 /// Consoles kept at most; beyond it the one longest idle is forgotten.
 const MAX_CONSOLES: usize = 1_024;
 /// Consoles that are asked for room.
@@ -195,7 +198,7 @@ impl Timeline {
 
     /// A conversation told of something that becomes a record of this kind.
     pub fn event(&mut self, flow: &Flow, kind: &'static str, time: Timestamp) {
-        if kind != "sip" {
+        if !HEARD.contains(&kind) {
             return;
         }
         if let Some(sides) = Sides::of(flow) {

@@ -70,8 +70,11 @@ pub fn meeting_by_arp(packet: &Packet<'_>) -> Option<Meeting> {
 
 /// Whether devices are told of by such facts.
 pub fn is_telling(event: &Event) -> bool {
-    matches!(event.kind, "dhcp" | "http" | "ssdp" | "ddp" | "smartglass")
+    HEARD.contains(&event.kind)
 }
+
+/// The kinds of records that tell of their sender.
+pub const HEARD: &[&str] = &["dhcp", "http", "ssdp", "ddp", "smartglass"];
 
 impl Devices {
     /// Takes in a meeting.

@@ -3,6 +3,7 @@
 use std::num::NonZero;
 use std::path::PathBuf;
 
+use capture_user::record::Kinds;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::CpuList;
@@ -42,6 +43,9 @@ pub struct BenchDissect {
     /// Write the records to this file, as NDJSON; without it they are made and dropped.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Make records of these kinds alone, as with `padtap read --kinds`.
+    #[arg(long, value_name = "KIND,…")]
+    pub kinds: Option<Kinds>,
     /// Processors: the reading thread's, then the workers'.
     #[arg(long, value_name = "CPUS")]
     pub pin: Option<CpuList>,

@@ -8,6 +8,7 @@ use capture_user::output::destination::{Format, Target};
 use capture_user::output::ipfix::Collector;
 use capture_user::output::pcapng::Only;
 use capture_user::output::spool;
+use capture_user::record::Kinds;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
@@ -63,6 +64,12 @@ pub struct Output {
     /// A record (or line) for every packet, too.
     #[arg(long)]
     pub packets: bool,
+    /// Make records of these kinds alone: `flow,match`.
+    ///
+    /// The others are not made at all, whoever might want them: nothing of them costs time, and no output, metric or
+    /// comment knows of them. [default: every kind]
+    #[arg(long, value_name = "KIND,…", conflicts_with = "only")]
+    pub kinds: Option<Kinds>,
     /// Report flows that go on, this often.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub flow_interval: Option<Duration>,

@@ -187,6 +187,7 @@ fn shard_config(plan: &Plan<'_>) -> anyhow::Result<shard::Config> {
             ..flow::Config::default()
         },
         packets: plan.output.packets,
+        kinds: plan.output.kinds.clone().unwrap_or_default(),
         beginnings: false,
         people: if plan.output.show_names { People::SHOWN } else { People::hashed(outputs::key()) },
         dissect: Settings { duplicate_window: plan.run.mirror_window, ..Settings::default() },

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::{Backlog, Sink};
-use crate::record::Record;
+use crate::record::{Kinds, Record};
 
 /// Batches a sink may be behind before records for it are lost.
 const QUEUE: usize = 1_024;
@@ -28,6 +28,7 @@ enum Message {
 /// The threads of all sinks.
 pub struct Writers {
     sinks: Vec<Writer>,
+    kinds: Kinds,
 }
 
 struct Writer {
@@ -80,6 +81,7 @@ pub struct Failure {
 #[derive(Clone)]
 pub struct Outlet {
     sinks: Vec<Inlet>,
+    kinds: Kinds,
     /// Whether to wait for a sink that is behind (a file is being read) or to drop and count (frames keep coming).
     wait: bool,
 }
@@ -91,12 +93,19 @@ impl Writers {
     /// When a thread cannot be started.
     pub fn start(sinks: Vec<(String, Box<dyn Sink>)>) -> io::Result<Self> {
         let sinks = sinks.into_iter().map(|(name, sink)| Writer::start(name, sink)).collect::<io::Result<_>>()?;
-        Ok(Self { sinks })
+        Ok(Self { sinks, kinds: Kinds::default() })
+    }
+
+    /// The same sinks, for records of these kinds alone: others go nowhere.
+    #[must_use]
+    pub fn of_kinds(self, kinds: Kinds) -> Self {
+        Self { kinds, ..self }
     }
 
     /// A way to all sinks; `wait` where losing records is worse than waiting for a slow sink.
     pub fn outlet(&self, wait: bool) -> Outlet {
-        Outlet { sinks: self.sinks.iter().map(|sink| sink.inlet.clone()).collect(), wait }
+        let sinks = self.sinks.iter().map(|sink| sink.inlet.clone()).collect();
+        Outlet { sinks, kinds: self.kinds.clone(), wait }
     }
 
     /// What became of the records so far.
@@ -115,7 +124,8 @@ impl Writers {
 
     /// Sinks that have not failed and take this record.
     pub fn working(&self, record: &Record) -> u64 {
-        self.sinks.iter().filter(|sink| !sink.has_failed() && (sink.inlet.takes)(record)).count() as u64
+        let takes = |sink: &&Writer| !sink.has_failed() && (sink.inlet.takes)(record) && self.kinds.has(record.kind);
+        self.sinks.iter().filter(takes).count() as u64
     }
 
     /// Whether there are sinks, and every one of them has failed.
@@ -200,6 +210,7 @@ impl Tally {
 impl Outlet {
     /// Hands records over, leaving `records` empty.
     pub fn send(&self, records: &mut Vec<Record>) {
+        records.retain(|record| self.kinds.has(record.kind));
         if records.is_empty() {
             return;
         }

@@ -39,12 +39,24 @@ pub fn records() -> Value {
     })
 }
 
+/// Every kind of record there can be, in alphabetical order.
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = all_kinds().map(|kind| kind.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn all_kinds() -> impl Iterator<Item = &'static RecordKind> {
+    GENERAL.iter().chain(PROTOCOLS.iter().flat_map(|protocol| protocol.kinds))
+}
+
 /// Every kind of record there can be, with the schema of its facts: that of an object, or `anyOf` several where the
 /// kind's facts are of several types.
 pub fn kinds() -> BTreeMap<&'static str, Value> {
     let mut generator = generator();
     let mut kinds = BTreeMap::<&str, Vec<Value>>::new();
-    for kind in GENERAL.iter().chain(PROTOCOLS.iter().flat_map(|protocol| protocol.kinds)) {
+    for kind in all_kinds() {
         let schema = plain((kind.schema)(&mut generator));
         let schemas = kinds.entry(kind.name).or_default();
         // Several protocols make the same records.

@@ -68,6 +68,7 @@ struct Scale {
 /// A file that cannot be read, or an output that cannot be written.
 pub fn run(options: &BenchDissect) -> anyhow::Result<Outcome> {
     let passes = Passes::new(&options.files, options.output.as_deref(), options.pin.as_ref())?;
+    let passes = passes.of_kinds(options.kinds.clone().unwrap_or_default());
     let report = measure(&passes, options)?;
     let mut stdout = io::stdout().lock();
     if options.json {

@@ -96,7 +96,7 @@ impl Outputs {
             }
             None => None,
         };
-        let writers = Writers::start(opened)?;
+        let writers = Writers::start(opened)?.of_kinds(options.kinds.clone().unwrap_or_default());
         let outlet = writers.outlet(true);
         Ok(Self { writers, outlet, metrics, ended: Cell::default() })
     }

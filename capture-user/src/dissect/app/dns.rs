@@ -26,6 +26,9 @@ use super::exchange::{Asked, Exchanges};
 use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Resolved, Segment, Step};
 use crate::time::Timestamp;
 
+/// The kind of its records.
+const KIND: &str = "dns";
+
 const PORT: u16 = 53;
 const MDNS_PORT: u16 = 5353;
 const LLMNR_PORT: u16 = 5355;
@@ -37,7 +40,7 @@ pub static DNS: Protocol = Protocol {
     ports: &[PORT],
     probe: probe_dns,
     open: || Dns::open(Transport::Dns),
-    kinds: &[RecordKind::of::<Exchange>("dns")],
+    kinds: &[RecordKind::of::<Exchange>(KIND)],
     summary: summarise,
 };
 
@@ -48,7 +51,7 @@ pub static DNS_TCP: Protocol = Protocol {
     ports: &[PORT],
     probe: probe_tcp,
     open: || Dns::open(Transport::Dns),
-    kinds: &[RecordKind::of::<Exchange>("dns")],
+    kinds: &[RecordKind::of::<Exchange>(KIND)],
     summary: |bytes, line| summarise(bytes.get(2..).unwrap_or_default(), line),
 };
 
@@ -59,7 +62,7 @@ pub static MDNS: Protocol = Protocol {
     ports: &[MDNS_PORT],
     probe: |segment| probe_on(MDNS_PORT, segment),
     open: || Dns::open(Transport::Mdns),
-    kinds: &[RecordKind::of::<Exchange>("dns")],
+    kinds: &[RecordKind::of::<Exchange>(KIND)],
     summary: summarise,
 };
 
@@ -70,7 +73,7 @@ pub static LLMNR: Protocol = Protocol {
     ports: &[LLMNR_PORT],
     probe: |segment| probe_on(LLMNR_PORT, segment),
     open: || Dns::open(Transport::Llmnr),
-    kinds: &[RecordKind::of::<Exchange>("dns")],
+    kinds: &[RecordKind::of::<Exchange>(KIND)],
     summary: summarise,
 };
 
@@ -186,18 +189,23 @@ impl Dns {
         &mut self,
         message: &[u8],
         header: Header,
-        read: &Scan,
+        read: &Scan<'_>,
         malformed: Option<Malformed>,
         segment: &Segment<'_>,
         out: &mut Output,
     ) {
         if let Some(fault) = malformed {
-            let mut told = self.exchange(header.id, Query::collect(message, header));
-            told.malformed = Some(fault);
-            return out.emit(segment.time, "dns", told);
+            if out.wants(KIND) {
+                let mut told = self.exchange(header.id, Query::collect(message, header));
+                told.malformed = Some(fault);
+                out.emit(segment.time, KIND, told);
+            }
+            return;
         }
         let key = Key { id: header.id, questions: read.questions, direction: segment.direction };
-        let evicted = self.waiting.ask(key, segment.time, || Query::collect(message, header));
+        let wanted = out.wants(KIND);
+        let request = || if wanted { Query::collect(message, header) } else { Query::default() };
+        let evicted = self.waiting.ask(key, segment.time, request);
         if let Some(asked) = evicted {
             self.unanswered(asked, out);
         }
@@ -207,7 +215,7 @@ impl Dns {
         &mut self,
         message: &[u8],
         header: Header,
-        read: &Scan,
+        read: &Scan<'_>,
         malformed: Option<Malformed>,
         segment: &Segment<'_>,
         out: &mut Output,
@@ -219,21 +227,23 @@ impl Dns {
             let same = unsaid || key.questions == read.questions;
             key.id == header.id && key.direction == asker && same
         });
-        let mut told = match asked {
-            Some(asked) => {
-                let rtt_ms = asked.elapsed_ms(segment.time);
-                let retries = asked.retries;
-                Exchange { rtt_ms: Some(rtt_ms), retries, ..self.exchange(header.id, asked.request) }
-            }
-            None => self.exchange(header.id, Query::collect(message, header)),
-        };
-        told.rcode = Some(Rcode(read.high_rcode << 4 | header.rcode()));
-        told.answers = Some(Answers::collect(message, header, self.transport));
-        told.truncated = header.is_truncated();
-        told.malformed = malformed;
-        out.emit(segment.time, "dns", told);
-        if malformed.is_none() && header.rcode() == 0 {
-            self.learn(message, header, segment, out);
+        if out.wants(KIND) {
+            let mut told = match asked {
+                Some(asked) => {
+                    let rtt_ms = asked.elapsed_ms(segment.time);
+                    let retries = asked.retries;
+                    Exchange { rtt_ms: Some(rtt_ms), retries, ..self.exchange(header.id, asked.request) }
+                }
+                None => self.exchange(header.id, Query::collect(message, header)),
+            };
+            told.rcode = Some(Rcode(read.high_rcode << 4 | header.rcode()));
+            told.answers = Some(Answers::collect(message, header, self.transport));
+            told.truncated = header.is_truncated();
+            told.malformed = malformed;
+            out.emit(segment.time, KIND, told);
+        }
+        if malformed.is_none() && header.rcode() == 0 && read.addresses {
+            self.learn(message, header, read, segment, out);
         }
     }
 
@@ -251,15 +261,15 @@ impl Dns {
 
     fn unanswered(&self, asked: Asked<Key, Query>, out: &mut Output) {
         let told = Exchange { retries: asked.retries, ..self.exchange(asked.key.id, asked.request) };
-        out.emit(asked.first, "dns", told);
+        out.emit(asked.first, KIND, told);
     }
 
     /// Tells which names the addresses in an answer have.
-    fn learn(&self, message: &[u8], header: Header, segment: &Segment<'_>, out: &mut Output) {
+    fn learn(&self, message: &[u8], header: Header, read: &Scan<'_>, segment: &Segment<'_>, out: &mut Output) {
         if self.transport == Transport::Mdns {
             return learn_hosts(message, header, out);
         }
-        let Some(chain) = aliases(message, header) else { return };
+        let Some(chain) = aliases(message, header, read) else { return };
         let name = || chain.first().map(|name| name.to_string().to_lowercase());
         let mut shared: Option<std::sync::Arc<str>> = None;
         for record in addresses(message, header).filter(|record| record.section == Section::Answer).take(MAX_LEARNED) {
@@ -272,24 +282,44 @@ impl Dns {
 }
 
 /// What one pass over a message tells.
-struct Scan {
+#[derive(Default)]
+struct Scan<'m> {
     /// The fingerprint of its questions.
     questions: u64,
+    /// The name that its first entry is about.
+    first: Option<Name<'m>>,
+    /// Whether there are aliases in it, and addresses.
+    aliases: bool,
+    addresses: bool,
     /// The high bits of the response code, which an OPT record holds (RFC 6891 section 6.1.3).
     high_rcode: u16,
     malformed: Option<Malformed>,
 }
 
-fn scan(message: &[u8], header: Header) -> Scan {
+fn scan(message: &[u8], header: Header) -> Scan<'_> {
     let mut questions = Fingerprint::default();
-    let mut scan = Scan { questions: 0, high_rcode: 0, malformed: None };
+    let mut scan = Scan::default();
     for entry in Entries::new(message, header) {
-        match entry {
-            Ok(Entry::Question(question)) => questions.add(&question),
-            Ok(Entry::Record(record)) if record.rtype == Type::OPT => scan.high_rcode = (record.ttl >> 24) as u16,
-            Ok(Entry::Record(_)) => {}
-            Err(fault) => scan.malformed = Some(fault),
-        }
+        let name = match entry {
+            Ok(Entry::Question(question)) => {
+                questions.add(&question);
+                question.name
+            }
+            Ok(Entry::Record(record)) => {
+                match record.rtype {
+                    Type::OPT => scan.high_rcode = (record.ttl >> 24) as u16,
+                    Type::CNAME => scan.aliases = true,
+                    Type::A | Type::AAAA => scan.addresses = true,
+                    _ => {}
+                }
+                record.name
+            }
+            Err(fault) => {
+                scan.malformed = Some(fault);
+                continue;
+            }
+        };
+        scan.first.get_or_insert(name);
     }
     scan.questions = questions.finish();
     scan
@@ -307,13 +337,12 @@ fn addresses(message: &[u8], header: Header) -> impl Iterator<Item = Record<'_>>
 }
 
 /// The name that was asked for and the names it is an alias of, in whatever order the records stand.
-fn aliases(message: &[u8], header: Header) -> Option<ArrayVec<Name<'_>, MAX_ALIASES>> {
-    let first = Entries::new(message, header).next()?.ok()?;
+fn aliases<'m>(message: &'m [u8], header: Header, read: &Scan<'m>) -> Option<ArrayVec<Name<'m>, MAX_ALIASES>> {
     let mut chain = ArrayVec::new();
-    chain.push(match first {
-        Entry::Question(question) => question.name,
-        Entry::Record(record) => record.name,
-    });
+    chain.push(read.first?);
+    if !read.aliases {
+        return Some(chain);
+    }
     loop {
         let known = chain.len();
         for record in records(message, header).filter(|record| record.rtype == Type::CNAME) {

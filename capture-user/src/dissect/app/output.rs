@@ -5,9 +5,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Opener, People, Protocol, Resolved};
-use crate::time::Timestamp;
 use schemars::JsonSchema;
+
+use super::{Opener, People, Protocol, Resolved};
+use crate::record::Kinds;
+use crate::time::Timestamp;
 
 /// What a protocol found: any type that serialises as a map of named fields, and describes them. The fields' names and
 /// units are those of the record it becomes; their doc comments, those of its schema.
@@ -115,6 +117,8 @@ pub struct Output {
     pub label: Label,
     /// How names of people are shown.
     pub people: People,
+    /// The kinds that are of interest.
+    pub kinds: Kinds,
 }
 
 impl Output {
@@ -124,9 +128,17 @@ impl Output {
         self.events.is_empty() && self.names.is_empty() && self.expectations.is_empty()
     }
 
-    /// Tells of something that becomes a record of this kind.
+    /// Whether records of this kind are of interest: if not, there is no need to find out what they would say.
+    #[inline]
+    pub fn wants(&self, kind: &str) -> bool {
+        self.kinds.has(kind)
+    }
+
+    /// Tells of something that becomes a record of this kind, if it is of interest.
     pub fn emit(&mut self, time: Timestamp, kind: &'static str, facts: impl Facts) {
-        self.events.push(Event { time, kind, facts: Box::new(facts) });
+        if self.wants(kind) {
+            self.events.push(Event { time, kind, facts: Box::new(facts) });
+        }
     }
 
     /// Names the server of this flow; weaker evidence does not replace stronger.

@@ -12,7 +12,7 @@ use capture_user::output::lines::{Files, FilesConfig, Lines};
 use capture_user::output::ndjson::Ndjson;
 use capture_user::output::{Sink, Writers};
 use capture_user::pipeline::{self, Control};
-use capture_user::record::Record;
+use capture_user::record::{Kinds, Record};
 use capture_user::shard::{self, Shard};
 use capture_user::source::pcap::{self, FileSource};
 use capture_user::source::policy::ConsoleFilter;
@@ -52,6 +52,7 @@ pub struct Passes<'a> {
     files: &'a [PathBuf],
     output: Option<&'a Path>,
     pin: Vec<usize>,
+    kinds: Kinds,
     everything: ConsoleFilter,
 }
 
@@ -60,7 +61,17 @@ impl<'a> Passes<'a> {
     pub fn new(files: &'a [PathBuf], output: Option<&'a Path>, pin: Option<&CpuList>) -> anyhow::Result<Self> {
         let pin = pin.map(|list| list.0.clone()).unwrap_or_default();
         pipeline::pin(&pin, 0);
-        Ok(Self { files, output, pin, everything: ConsoleFilter::everything() })
+        Ok(Self { files, output, pin, kinds: Kinds::default(), everything: ConsoleFilter::everything() })
+    }
+
+    /// The same, with records of these kinds alone.
+    #[must_use]
+    pub fn of_kinds(self, kinds: Kinds) -> Self {
+        Self { kinds, ..self }
+    }
+
+    fn shard(&self) -> shard::Config {
+        shard::Config { kinds: self.kinds.clone(), ..shard::Config::default() }
     }
 
     /// The files for so many workers, as `padtap read` opens them.
@@ -128,7 +139,7 @@ impl<'a> Passes<'a> {
 
     /// Every frame through a shard, and its records handed over in batches.
     pub fn records(&self, hand_over: &mut dyn FnMut(&mut Vec<Record>)) -> anyhow::Result<Found> {
-        let mut shard = Shard::new(&shard::Config::default());
+        let mut shard = Shard::new(&self.shard());
         let (mut watch, mut latency) = (Stopwatch::default(), Latency::default());
         let (mut records, mut clock) = (0, Timestamp::default());
         let mut found = self.each(|frame| {
@@ -154,10 +165,11 @@ impl<'a> Passes<'a> {
             let file = Files::create(config).with_context(|| name.clone())?;
             sinks.push((name, Box::new(Lines::new(Box::new(Ndjson::new("bench".into())), Box::new(file)))));
         }
-        let writers = Writers::start(sinks)?;
+        let writers = Writers::start(sinks)?.of_kinds(self.kinds.clone());
         let outlet = writers.outlet(true);
         let control = Control::default();
-        let config = pipeline::Config { workers, pin: self.pin.clone(), ..pipeline::Config::default() };
+        let config =
+            pipeline::Config { workers, pin: self.pin.clone(), shard: self.shard(), ..pipeline::Config::default() };
         pipeline::run(vec![self.open(workers)?], &config, &outlet, &control)?;
         drop(outlet);
         let (account, failures) = writers.finish();

@@ -216,7 +216,7 @@ mod tests {
         let read = |bytes| Name::read(bytes, 0).expect("a name").0;
         assert_eq!(read(b"\x03WwW\x02tV\0"), read(b"\x03www\x02tv\0"));
         assert_ne!(read(b"\x03www\x02tv\0"), read(b"\x03www\x02to\0"));
-        assert_ne!(read(b"\x03www\x02tv\0"), read(b"\x02www\x03tv\0"));
+        assert_ne!(read(b"\x03www\x02tv\0"), read(b"\x02ww\x03wtv\0"));
         assert_eq!(read(b"\x03WwW\x02tV\0").lowercase().as_slice(), b"\x03www\x02tv");
     }
 }
