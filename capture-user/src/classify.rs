@@ -12,9 +12,10 @@ mod ends;
 mod service;
 mod signature;
 
-use hashbrown::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
 
 pub use device::DeviceFacts;
 pub use devices::{Devices, HEARD};

@@ -10,13 +10,13 @@
 //! - **Bound.** At most as many addresses as [`Names::with_capacity`] was given; the one that was learned least
 //!   recently makes room, and is counted. An address with its names needs about 250 bytes and the names' text.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::dissect::app::Resolved;
 use crate::time::Timestamp;
@@ -40,7 +40,7 @@ type Key = (IpAddr, IpAddr);
 pub struct Names {
     entries: Vec<Entry>,
     index: HashTable<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     capacity: usize,
     /// The entry learned most recently, and the one learned least recently.
     newest: u32,
@@ -103,7 +103,7 @@ impl Names {
     /// An empty table for at most `capacity` addresses, at least one; it allocates as it fills.
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, NONE as usize);
-        let (entries, index, hasher) = (Vec::new(), HashTable::new(), RandomState::new());
+        let (entries, index, hasher) = (Vec::new(), HashTable::new(), DefaultHashBuilder::default());
         Self { entries, index, hasher, capacity, newest: NONE, oldest: NONE, evicted: 0 }
     }
 

@@ -64,39 +64,36 @@ impl Timestamp {
     /// 400 years have 146,097 days, and the months from March on begin at day (153 month + 2) / 5.
     fn text(self) -> [u8; TEXT] {
         let seconds = self.0.div_euclid(1_000_000_000);
-        let days = seconds.div_euclid(86_400) + 719_468;
-        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        // 1677 to 2262, so that all of this is positive and small from here on.
+        let days = (seconds.div_euclid(86_400) + 719_468) as u32;
+        let second = seconds.rem_euclid(86_400) as u32;
+        let nanos = self.0.rem_euclid(1_000_000_000) as u32;
+        let (era, day) = (days / 146_097, days % 146_097);
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
         let month = (5 * day + 2) / 153;
         let day = day - (153 * month + 2) / 5 + 1;
         let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-        let second = seconds.rem_euclid(86_400);
+        let year = era * 400 + year + next;
         let mut text = *b"0000-00-00T00:00:00.000000000Z";
-        for (end, number) in [
-            (4, era * 400 + year + next),
-            (7, month),
-            (10, day),
-            (13, second / 3_600),
-            (16, second / 60 % 60),
-            (19, second % 60),
-            (29, self.0.rem_euclid(1_000_000_000)),
+        for (at, number) in [
+            (0, year / 100),
+            (2, year % 100),
+            (5, month),
+            (8, day),
+            (11, second / 3_600),
+            (14, second / 60 % 60),
+            (17, second % 60),
+            (20, nanos / 10_000_000),
+            (22, nanos / 100_000 % 100),
+            (24, nanos / 1_000 % 100),
+            (26, nanos / 10 % 100),
         ] {
-            digits(&mut text, end, number);
+            text[at] = b'0' + (number / 10) as u8;
+            text[at + 1] = b'0' + (number % 10) as u8;
         }
+        text[28] = b'0' + (nanos % 10) as u8;
         text
-    }
-}
-
-/// Writes a number so that it ends before `end`, over zeros.
-#[inline(always)]
-fn digits(text: &mut [u8; TEXT], end: usize, mut number: i64) {
-    for digit in text[..end].iter_mut().rev() {
-        if number == 0 {
-            break;
-        }
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
     }
 }
 

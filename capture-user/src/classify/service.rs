@@ -15,7 +15,7 @@ use super::signature::transport;
 use crate::dissect::app::{Direction, HostFrom};
 use crate::flow::{Flow, Protocol, Traffic};
 use crate::knowledge::{
-    Confidence, HostRule, Knowledge, Match, Network, NetworkKind, Risk, Role, Signature, prefix_of,
+    Confidence, HostRule, Knowledge, Match, Network, NetworkKind, Risk, Role, Signature, Transport, prefix_of,
 };
 
 /// What a flow is for; what is not known is absent.
@@ -33,7 +33,8 @@ pub struct Classification {
     pub why: Vec<String>,
 }
 
-/// One reason.
+/// One reason. Every record of a flow has a handful, so the usual ones are put together without the machinery of
+/// formatting.
 #[derive(Debug, Default)]
 struct Reason {
     service: Option<Arc<str>>,
@@ -112,7 +113,7 @@ impl Case<'_> {
             service: signature.service.clone(),
             role: signature.role,
             weight: sure(signature.confidence) * risky(signature.risk),
-            text: format!("payloads show signature {} ({})", signature.id, signature.name),
+            text: ["payloads show signature ", &signature.id, " (", &signature.name, ")"].concat(),
         })
     }
 
@@ -132,8 +133,8 @@ impl Case<'_> {
             role: rule.role,
             weight: sure(rule.confidence),
             text: match self.flow.application.label.announced {
-                true => format!("speaks {app}, as the signalling of a call had announced"),
-                false => format!("speaks {app}"),
+                true => ["speaks ", app, ", as the signalling of a call had announced"].concat(),
+                false => ["speaks ", app].concat(),
             },
         };
         let packets = self.flow.traffic[0].packets + self.flow.traffic[1].packets;
@@ -152,19 +153,23 @@ impl Case<'_> {
     fn owner(&self) -> Option<Reason> {
         let (network, length) = self.network?;
         let prefix = prefix_of(self.ends.server.ip(), length);
-        let region = network.region.as_ref().map(|region| format!(" in {region}")).unwrap_or_default();
+        let (inside, region) = network.region.as_ref().map_or(("", ""), |region| (" in ", &**region));
         let hosting = if network.kind == NetworkKind::Cloud { ", which anybody can rent" } else { "" };
         Some(Reason {
             service: network.service.clone().filter(|_| network.kind == NetworkKind::Own),
             role: None,
             weight: 0.4 * sure(network.confidence),
-            text: format!("server in {prefix} of {}{region}{hosting}", network.owner),
+            text: ["server in ", &prefix, " of ", &network.owner, inside, region, hosting].concat(),
         })
     }
 
     fn port(&self) -> Option<Reason> {
         let transport = transport(self.flow.protocol())?;
         let network = self.network.map(|(network, _)| &*network.id);
+        let port_of = match transport {
+            Transport::Tcp => "tcp port ",
+            Transport::Udp => "udp port ",
+        };
         let ports = [self.ends.server.port(), self.ends.client.port()];
         ports.into_iter().find_map(|port| {
             let finding = self.knowledge.ports.find(transport, port, network)?;
@@ -174,7 +179,7 @@ impl Case<'_> {
                 service: finding.service,
                 role: finding.role,
                 weight: weight * sure(finding.confidence),
-                text: format!("{transport} port {port}{at}"),
+                text: [port_of, &port.to_string(), at].concat(),
             })
         })
     }
@@ -263,16 +268,16 @@ fn equal_size(way: &Traffic) -> Option<u64> {
 
 fn named(rule: &HostRule, host: &str, (weight, from): (f64, &str)) -> Reason {
     let vague = if rule.role.is_some_and(Role::is_vague) { 0.8 } else { 1.0 };
-    let text = match rule.kind {
-        Match::Exact => format!("host {host} ({from})"),
-        Match::Suffix => format!("host {host} ({from}) under {}", rule.name),
-        Match::Glob => format!("host {host} ({from}) like {}", rule.name),
+    let (relation, pattern) = match rule.kind {
+        Match::Exact => ("", ""),
+        Match::Suffix => (" under ", &*rule.name),
+        Match::Glob => (" like ", &*rule.name),
     };
     Reason {
         service: Some(rule.service.clone()),
         role: rule.role,
         weight: weight * vague * sure(rule.confidence),
-        text,
+        text: ["host ", host, " (", from, ")", relation, pattern].concat(),
     }
 }
 

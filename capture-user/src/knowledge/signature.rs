@@ -4,11 +4,11 @@
 //! with fixed bytes are found by transport and first byte, and texts that may stand anywhere by one Aho-Corasick
 //! automaton.
 
-use hashbrown::HashMap;
 use std::sync::Arc;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, MatchKind};
 use arrayvec::ArrayVec;
+use hashbrown::HashMap;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -189,9 +189,32 @@ pub struct Signatures {
     /// Patterns by first byte, and those that any first byte may have, for each transport.
     by_first: [HashMap<u8, Vec<u16>>; 2],
     others: [Vec<u16>; 2],
-    /// What finds texts, and the signature of each.
-    texts: Option<AhoCorasick>,
-    of_text: Vec<u16>,
+    /// What finds texts, for each transport.
+    texts: [Texts; 2],
+}
+
+/// Texts that may stand anywhere in a payload.
+#[derive(Debug, Default)]
+struct Texts {
+    finder: Option<AhoCorasick>,
+    /// The signature of each.
+    signatures: Vec<u16>,
+}
+
+impl Texts {
+    fn of(texts: &[(&str, u16)]) -> Self {
+        // The kind that has the fastest search; which of two texts that begin at one place is found hardly matters. Texts
+        // are few and short: the automaton cannot be too large.
+        let finder =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(texts.iter().map(|(text, _)| text));
+        let finder = if texts.is_empty() { None } else { finder.ok() };
+        Self { finder, signatures: texts.iter().map(|(_, signature)| *signature).collect() }
+    }
+
+    fn find(&self, bytes: &[u8]) -> impl Iterator<Item = u16> {
+        let found = self.finder.iter().flat_map(move |finder| finder.find_iter(bytes));
+        found.filter_map(|found| self.signatures.get(found.pattern().as_usize()).copied())
+    }
 }
 
 /// A payload as signatures look at it.
@@ -236,22 +259,17 @@ impl Signatures {
             patterns: Vec::new(),
             by_first: Default::default(),
             others: Default::default(),
-            texts: None,
-            of_text: Vec::new(),
+            texts: Default::default(),
         };
-        let mut texts: Vec<&str> = Vec::new();
+        let mut texts: [Vec<(&str, u16)>; 2] = Default::default();
         for (place, signature) in signatures.iter().enumerate().take(usize::from(u16::MAX)) {
             let place = place as u16;
-            for text in &signature.text {
-                texts.push(text);
-                compiled.of_text.push(place);
-            }
+            texts[signature.transport as usize].extend(signature.text.iter().map(|text| (text.as_str(), place)));
             for pattern in signature.patterns(place) {
                 compiled.index(signature.transport, pattern);
             }
         }
-        // Texts are few and short: the automaton cannot be too large.
-        compiled.texts = if texts.is_empty() { None } else { AhoCorasick::new(&texts).ok() };
+        compiled.texts = texts.map(|texts| Texts::of(&texts));
         compiled.signatures = signatures;
         compiled
     }
@@ -278,10 +296,8 @@ impl Signatures {
             }
         }
         let within = sighting.bytes.get(..TEXT_WITHIN).unwrap_or(sighting.bytes);
-        for found in self.texts.iter().flat_map(|texts| texts.find_iter(within)) {
-            if let Some(signature) = self.of_text.get(found.pattern().as_usize()) {
-                self.show(*signature, sighting, shown);
-            }
+        for signature in self.texts[transport].find(within) {
+            self.show(signature, sighting, shown);
         }
     }
 

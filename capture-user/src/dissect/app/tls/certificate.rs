@@ -1,10 +1,10 @@
 //! What certificates say of their owners (RFC 5280), read once each: servers send the same ones all day.
 
-use hashbrown::HashMap;
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -28,7 +28,7 @@ const MAX_NAMES: usize = 100;
 const MAX_TEXT: usize = 1024;
 /// Certificates remembered in each of the cache's two generations.
 const GENERATION: usize = 512;
-/// Bytes that those of one generation take; one says a few hundred, unless somebody means harm.
+/// Bytes that those of one generation take; one takes one or two thousand, unless somebody means harm.
 const GENERATION_BYTES: usize = 4 << 20;
 
 /// What a certificate says. One that cannot be read has its hash alone.
@@ -86,7 +86,8 @@ impl Certificate {
         }
     }
 
-    fn read(sha256: String, der: &[u8]) -> Self {
+    fn read(der: &[u8]) -> Self {
+        let sha256 = hex(&Sha256::digest(der));
         let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Self { sha256, ..Self::default() } };
         Self {
             sha256,
@@ -108,14 +109,14 @@ pub fn chain(body: &[u8]) -> Vec<Arc<Certificate>> {
     std::iter::from_fn(|| list.vec24()).take(MAX_CHAIN).map(known).collect()
 }
 
-/// Two generations of certificates by hash. When the young one is full it becomes the old one, and what was not asked
-/// for since is forgotten.
+/// Two generations of certificates by their DER form. When the young one is full it becomes the old one, and what was
+/// not asked for since is forgotten.
 #[derive(Default)]
 struct Cache {
-    young: HashMap<[u8; 32], Arc<Certificate>>,
+    young: HashMap<Box<[u8]>, Arc<Certificate>>,
     /// Bytes that the young ones take.
     bytes: usize,
-    old: HashMap<[u8; 32], Arc<Certificate>>,
+    old: HashMap<Box<[u8]>, Arc<Certificate>>,
 }
 
 thread_local! {
@@ -128,18 +129,18 @@ fn known(der: &[u8]) -> Arc<Certificate> {
 
 impl Cache {
     fn read(&mut self, der: &[u8]) -> Arc<Certificate> {
-        let hash: [u8; 32] = Sha256::digest(der).into();
-        if let Some(known) = self.young.get(&hash) {
+        if let Some(known) = self.young.get(der) {
             return Arc::clone(known);
         }
-        let certificate = self.old.remove(&hash).unwrap_or_else(|| Arc::new(Certificate::read(hex(&hash), der)));
-        let bytes = certificate.memory();
+        let (der, certificate) =
+            self.old.remove_entry(der).unwrap_or_else(|| (der.into(), Certificate::read(der).into()));
+        let bytes = der.len() + certificate.memory();
         if self.young.len() >= GENERATION || self.bytes + bytes > GENERATION_BYTES {
             self.old = std::mem::take(&mut self.young);
             self.bytes = 0;
         }
         self.bytes += bytes;
-        self.young.insert(hash, Arc::clone(&certificate));
+        self.young.insert(der, Arc::clone(&certificate));
         certificate
     }
 }
