@@ -149,7 +149,8 @@ pub struct Traffic {
 }
 
 impl Flow {
-    fn new(key: Key, swapped: bool, packet: &Packet<'_>, time: Timestamp) -> Self {
+    #[inline]
+    fn new(index: u32, key: Key, swapped: bool, packet: &Packet<'_>, time: Timestamp) -> Self {
         Self {
             key,
             swapped,
@@ -167,7 +168,7 @@ impl Flow {
             reported: time,
             place: queue::Place::default(),
             weight: 0,
-            index: u32::MAX,
+            index,
             in_line: false,
         }
     }

@@ -4,6 +4,7 @@ pub mod classify;
 pub mod dissect;
 pub mod filter;
 pub mod flow;
+mod json;
 pub mod knowledge;
 pub mod latency;
 pub mod learn;

@@ -68,7 +68,7 @@ impl Slab {
     }
 
     /// Grows twofold, but never beyond `capacity`: a table that may hold so many flows takes no more than they need.
-    fn insert(&mut self, flow: Flow, capacity: usize) -> u32 {
+    fn insert(&mut self, capacity: usize, flow: impl FnOnce(u32) -> Flow) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
             if self.slots.len() == self.slots.capacity() {
                 let wanted = (self.slots.len() * 2).clamp(FEW, capacity.max(FEW));
@@ -77,14 +77,18 @@ impl Slab {
             self.slots.push(None);
             (self.slots.len() - 1) as u32
         });
-        self.slots[index as usize] = Some(Flow { index, ..flow });
+        self.slots[index as usize] = Some(flow(index));
         index
     }
 
-    fn remove(&mut self, index: u32) -> Option<Flow> {
-        let flow = self.slots.get_mut(index as usize)?.take()?;
-        self.free.push(index);
-        Some(flow)
+    /// Takes a flow out. It is told of where it stands: it is large.
+    fn remove(&mut self, index: u32, told: impl FnOnce(&mut Flow)) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if let Some(flow) = slot {
+            told(flow);
+            *slot = None;
+            self.free.push(index);
+        }
     }
 }
 
@@ -274,7 +278,8 @@ impl Table {
         }
         // A SYN with ACK is an answer: the capture missed the question, and the receiver is the one who asked.
         let answer = packet.transport.tcp().is_some_and(|tcp| tcp.flags.syn() && tcp.flags.ack());
-        let index = self.flows.insert(Flow::new(key, swapped != answer, packet, time), self.config.capacity);
+        let flow = |index| Flow::new(index, key, swapped != answer, packet, time);
+        let index = self.flows.insert(self.config.capacity, flow);
         let (flows, hasher) = (&self.flows, &self.hasher);
         self.index.insert_unique(hash, index, |&other| flows.get(other).map_or(0, |flow| hasher.hash_one(flow.key)));
         let queue = match key.protocol() {
@@ -321,15 +326,16 @@ impl Table {
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == index) {
             entry.remove();
         }
-        if let Some(mut flow) = self.flows.remove(index) {
-            self.held = self.held.saturating_sub(flow.weight as usize);
+        let held = &mut self.held;
+        self.flows.remove(index, |flow| {
+            *held = held.saturating_sub(flow.weight as usize);
             let own = match &flow.tcp {
                 Some(connection) if connection.reset() => EndReason::Reset,
                 Some(connection) if connection.over() => EndReason::Closed,
                 _ => reason.unwrap_or(EndReason::Idle),
             };
-            reported(&mut flow, own);
-        }
+            reported(flow, own);
+        });
     }
 
     #[inline]

@@ -1,12 +1,12 @@
 //! What payloads and protocols mean.
 //!
 //! Signatures are compiled into two structures, so that a payload is gone over once however many there are: patterns
-//! with fixed bytes are found by transport and first byte, and texts that may stand anywhere by one Aho-Corasick
-//! automaton.
+//! with fixed bytes are found by transport and first byte, and texts that may stand anywhere by one search for all of
+//! them.
 
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, PatternID, packed};
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use serde::Deserialize;
@@ -196,24 +196,44 @@ pub struct Signatures {
 /// Texts that may stand anywhere in a payload.
 #[derive(Debug, Default)]
 struct Texts {
-    finder: Option<AhoCorasick>,
+    finder: Finder,
     /// The signature of each.
     signatures: Vec<u16>,
 }
 
+#[derive(Debug, Default)]
+enum Finder {
+    #[default]
+    Nothing,
+    /// Goes over 16 bytes at once.
+    Few(packed::Searcher),
+    /// For so many texts, or on such a processor, that this is faster, or all there is.
+    Many(AhoCorasick),
+}
+
 impl Texts {
     fn of(texts: &[(&str, u16)]) -> Self {
-        // The kind that has the fastest search; which of two texts that begin at one place is found hardly matters. Texts
-        // are few and short: the automaton cannot be too large.
-        let finder =
-            AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(texts.iter().map(|(text, _)| text));
-        let finder = if texts.is_empty() { None } else { finder.ok() };
+        let strings = || texts.iter().map(|(text, _)| text);
+        let finder = match packed::Searcher::new(strings()) {
+            Some(finder) => Finder::Few(finder),
+            // Texts are short: the automaton cannot be too large.
+            None if !texts.is_empty() => AhoCorasick::new(strings()).map_or(Finder::Nothing, Finder::Many),
+            None => Finder::Nothing,
+        };
         Self { finder, signatures: texts.iter().map(|(_, signature)| *signature).collect() }
     }
 
-    fn find(&self, bytes: &[u8]) -> impl Iterator<Item = u16> {
-        let found = self.finder.iter().flat_map(move |finder| finder.find_iter(bytes));
-        found.filter_map(|found| self.signatures.get(found.pattern().as_usize()).copied())
+    fn find(&self, bytes: &[u8], mut found: impl FnMut(u16)) {
+        let mut tell = |text: PatternID| {
+            if let Some(signature) = self.signatures.get(text.as_usize()) {
+                found(*signature);
+            }
+        };
+        match &self.finder {
+            Finder::Nothing => {}
+            Finder::Few(finder) => finder.find_iter(bytes).for_each(|text| tell(text.pattern())),
+            Finder::Many(finder) => finder.find_iter(bytes).for_each(|text| tell(text.pattern())),
+        }
     }
 }
 
@@ -296,9 +316,7 @@ impl Signatures {
             }
         }
         let within = sighting.bytes.get(..TEXT_WITHIN).unwrap_or(sighting.bytes);
-        for signature in self.texts[transport].find(within) {
-            self.show(signature, sighting, shown);
-        }
+        self.texts[transport].find(within, |signature| self.show(signature, sighting, shown));
     }
 
     /// Adds a signature if what holds for all its patterns holds.

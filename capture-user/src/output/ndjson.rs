@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::lines::Encode;
+use crate::json;
 use crate::record::Record;
 
 /// Shows records as JSON objects.
@@ -28,7 +29,7 @@ impl Encode for Ndjson {
         line.extend_from_slice(b"{\"kind\":\"");
         line.extend_from_slice(record.kind.as_bytes());
         line.extend_from_slice(b"\",\"ts\":");
-        serde_json::to_writer(&mut *line, &record.time)?;
+        json::append(line, &record.time)?;
         line.extend_from_slice(&self.sensor);
         append_fields(line, &record.subject)?;
         append(line, |line| record.facts.append_json(line))?;
@@ -39,7 +40,7 @@ impl Encode for Ndjson {
 
 /// Goes on with an object whose end is missing: with the fields of another.
 pub(super) fn append_fields(line: &mut Vec<u8>, fields: &(impl Serialize + ?Sized)) -> io::Result<()> {
-    append(line, |line| serde_json::to_writer(line, fields))
+    append(line, |line| json::append(line, fields))
 }
 
 fn append(line: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> io::Result<()> {

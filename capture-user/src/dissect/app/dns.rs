@@ -92,8 +92,10 @@ const MAX_LEARNED: usize = 32;
 
 fn probe_dns(segment: &Segment<'_>) -> Probe {
     let message = segment.bytes;
+    if segment.on_port(&[MDNS_PORT, LLMNR_PORT]) {
+        return Probe::No;
+    }
     match verdict(message) {
-        _ if segment.on_port(&[MDNS_PORT, LLMNR_PORT]) => Probe::No,
         Some(seen) if segment.on_port(&[PORT]) || seen.ordinary => Probe::Yes,
         None if segment.on_port(&[PORT]) && message.len() >= message::HEADER => Probe::Maybe,
         _ => Probe::No,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 
 use super::{Opener, People, Protocol, Resolved};
+use crate::json;
 use crate::record::Kinds;
 use crate::time::Timestamp;
 
@@ -30,7 +31,7 @@ impl<T: serde::Serialize + JsonSchema + Any + fmt::Debug + Send + Sync> Facts fo
     }
 
     fn append_json(&self, line: &mut Vec<u8>) -> serde_json::Result<()> {
-        serde_json::to_writer(line, self)
+        json::append(line, self)
     }
 }
 
