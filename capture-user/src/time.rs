@@ -62,7 +62,7 @@ impl Timestamp {
     ///
     /// The date is reckoned in years that begin in March and days since 0000-03-01, of which the epoch is the 719,468th;
     /// 400 years have 146,097 days, and the months from March on begin at day (153 month + 2) / 5.
-    fn text(self) -> [u8; TEXT] {
+    pub(crate) fn text(self) -> [u8; TEXT] {
         let seconds = self.0.div_euclid(1_000_000_000);
         // 1677 to 2262, so that all of this is positive and small from here on.
         let days = (seconds.div_euclid(86_400) + 719_468) as u32;

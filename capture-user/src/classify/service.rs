@@ -52,12 +52,15 @@ struct Case<'a> {
     bursts: &'a Bursts,
 }
 
+/// Reasons that a flow usually has at most.
+const MOST_REASONS: usize = 6;
+
 /// Weighs all reasons.
 pub fn classify(flow: &Flow, knowledge: &Knowledge, bursts: &Bursts) -> Classification {
     let ends = Ends::of(flow);
     let network = knowledge.networks.find(ends.server.ip());
     let case = Case { flow, ends, knowledge, network, bursts };
-    let mut reasons: Vec<Reason> = Vec::new();
+    let mut reasons: Vec<Reason> = Vec::with_capacity(MOST_REASONS);
     reasons.extend(case.host());
     reasons.extend(case.signatures());
     reasons.extend(case.protocol());

@@ -101,7 +101,8 @@ pub struct Filter {
 #[command(next_help_heading = "Run")]
 pub struct Run {
     /// Worker threads; 0 dissects on the receive threads. Default: the processors that receive threads leave, at
-    /// least 1; for files 1.
+    /// least 1; for files 1. With several, each reads the files itself and takes its share of the frames, unless they are
+    /// compressed, come through a pipe, or have to stay in order (-w, -c, -a).
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
     /// Processors for the threads, receive threads first, then workers: `2,4-7`.

@@ -126,7 +126,7 @@ fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Res
         files: Vec::new(),
         run: &options.run,
         output: &options.output,
-        workers,
+        workers: options.run.workers.unwrap_or(workers),
         wanted: frames::expression(&options.filter)?,
         interfaces: vec![interface],
         replay: None,

@@ -89,7 +89,7 @@ fn plan(options: &cli::Demo, metrics: Option<Endpoint>, signals: Signals) -> any
     Ok(Plan {
         run: &options.run,
         output: &options.output,
-        workers: 1,
+        workers: options.run.workers.unwrap_or(1),
         wanted: None,
         files: Vec::new(),
         interfaces: Vec::new(),

@@ -32,19 +32,23 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
     let wanted = frames::expression(&options.filter)?;
     let files: Vec<_> = options.read.iter().chain(&options.files).cloned().collect();
     // Where all frames go the same way, nobody need ask which.
-    let one_way = consoles.wants_everything() && options.run.workers.unwrap_or(1) <= 1;
+    let workers = options.run.workers.unwrap_or(1);
+    let one_way = consoles.wants_everything() && workers <= 1;
     let router = move |frame: &Frame<'_>| match &wanted {
         Some(wanted) if !wanted(frame) => None,
         _ if one_way => Some(0),
         _ => route(frame, &consoles),
     };
     let source = pcap::open(&files, router.clone())?;
+    // So many frames are the first in the files, and those of -w in their order, where one thread reads.
+    let in_order = options.run.count.is_some() || !options.run.autostop.is_empty() || options.output.write.is_some();
+    let sources = if in_order { vec![source] } else { source.split(workers) };
     let replay = files.iter().all(|file| can_be_read_again(file)).then(|| again(files.clone(), router));
     let Read { run, output, .. } = options;
     let plan = Plan {
         run,
         output,
-        workers: 1,
+        workers: if sources.len() > 1 { 0 } else { workers },
         wanted: None,
         files,
         interfaces: Vec::new(),
@@ -56,7 +60,7 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         knowledge: knowledge::load(&run.knowledge)?,
         story: false,
     };
-    session::run(vec![source], plan, &mut Nobody)
+    session::run(sources, plan, &mut Nobody)
 }
 
 fn can_be_read_again(file: &Path) -> bool {

@@ -45,7 +45,7 @@ pub struct Plan<'a> {
     pub run: &'a cli::Run,
     /// What comes out.
     pub output: &'a cli::Output,
-    /// Worker threads, where the user did not say.
+    /// Worker threads beside those that receive.
     pub workers: usize,
     /// Which frames are wanted, where the source does not know.
     pub wanted: Option<Wanted>,
@@ -128,7 +128,7 @@ pub fn run<S: Source + Send>(sources: Vec<S>, mut plan: Plan<'_>, warden: &mut d
         let metrics = plan.metrics.take();
         let outputs = Outputs::open(&sinks, plan.output, &plan.files, plan.story, metrics)?;
         let config = pipeline::Config {
-            workers: plan.run.workers.unwrap_or(plan.workers),
+            workers: plan.workers,
             pin: plan.run.pin.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
             limit: plan.run.count.into_iter().chain(stop.packets.and_then(NonZero::new)).min(),
             shard: shard::Config { beginnings: frames.is_some(), ..shard },

@@ -28,8 +28,9 @@ impl Encode for Ndjson {
         // every field of the facts through a trait object twice.
         line.extend_from_slice(b"{\"kind\":\"");
         line.extend_from_slice(record.kind.as_bytes());
-        line.extend_from_slice(b"\",\"ts\":");
-        json::append(line, &record.time)?;
+        line.extend_from_slice(b"\",\"ts\":\"");
+        line.extend_from_slice(&record.time.text());
+        line.push(b'"');
         line.extend_from_slice(&self.sensor);
         append_fields(line, &record.subject)?;
         append(line, |line| record.facts.append_json(line))?;

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::input::{GZIP, Input, Waiting};
-use self::intake::{Allowance, Intake, Progress};
+use self::intake::{Allowance, Intake, Progress, Share};
 use self::map::Mapping;
 use self::mapped::Mapped;
 use self::stream::Stream;
@@ -58,6 +58,7 @@ pub struct FileSource<R> {
 }
 
 /// A file that is still to be read.
+#[derive(Clone)]
 struct Planned {
     path: PathBuf,
     /// Its mapping, if it could be mapped.
@@ -86,9 +87,36 @@ pub fn open<R: FnMut(&Frame<'_>) -> Option<u32>>(
         maps.extend(mapping);
         files.push(Planned { path, map });
     }
-    let intake = Intake { router, interfaces: Vec::new(), tally: Tally::default() };
-    let (maps, files) = (maps.into(), files.into_iter());
-    Ok(FileSource { maps, files, reader: None, buffers: Buffers::default(), intake, failure: None })
+    Ok(FileSource::new(maps.into(), files, Intake::new(router, Share::ALL)))
+}
+
+impl<R> FileSource<R> {
+    fn new(maps: Arc<[Mapping]>, files: Vec<Planned>, intake: Intake<R>) -> Self {
+        Self { maps, files: files.into_iter(), reader: None, buffers: Buffers::default(), intake, failure: None }
+    }
+}
+
+impl<R: Clone> FileSource<R> {
+    /// As many sources of the same frames, each with those of its share of the shards: so many threads can read at once,
+    /// none waiting for another. Each goes over all files, which is little beside dissecting. Files that are compressed or
+    /// no files have one reader.
+    #[must_use]
+    pub fn split(self, count: usize) -> Vec<Self> {
+        let plain = |file: &Planned| file.map.and_then(|map| self.maps.get(map)).is_some_and(is_plain);
+        let of = u32::try_from(count).unwrap_or(u32::MAX);
+        if of < 2 || self.reader.is_some() || !self.files.as_slice().iter().all(plain) {
+            return vec![self];
+        }
+        let share = |index| {
+            let intake = self.intake.shared(Share { index, of });
+            Self::new(self.maps.clone(), self.files.as_slice().to_vec(), intake)
+        };
+        (0..of).map(share).collect()
+    }
+}
+
+fn is_plain(map: &Mapping) -> bool {
+    !map.bytes().starts_with(&GZIP)
 }
 
 /// Maps a regular file. Files without a size (such as those of /proc) may have contents all the same: they are read.

@@ -6,9 +6,28 @@ use crate::source::{Error, Frame, Interface, Tally};
 
 /// Numbers and routes the frames of all files.
 pub(super) struct Intake<R> {
-    pub(super) router: R,
+    router: R,
+    share: Share,
     pub(super) interfaces: Vec<Interface>,
     pub(super) tally: Tally,
+    number: u64,
+}
+
+/// Which frames are a reader's: every one, or those of every `of`-th shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) index: u32,
+    pub(super) of: u32,
+}
+
+impl Share {
+    pub(super) const ALL: Self = Self { index: 0, of: 1 };
+
+    /// Frames that no filter asks for are the first reader's.
+    #[inline]
+    fn has(self, shard: Option<u32>) -> bool {
+        self.of == 1 || shard.unwrap_or(0) % self.of == self.index
+    }
 }
 
 /// How a call of a reader ended.
@@ -36,14 +55,32 @@ impl Allowance {
     }
 }
 
+impl<R: Clone> Intake<R> {
+    /// For another reader of the same files, who has not begun.
+    pub(super) fn shared(&self, share: Share) -> Self {
+        Self::new(self.router.clone(), share)
+    }
+}
+
+impl<R> Intake<R> {
+    pub(super) fn new(router: R, share: Share) -> Self {
+        Self { router, share, interfaces: Vec::new(), tally: Tally::default(), number: 0 }
+    }
+}
+
 impl<R: FnMut(&Frame<'_>) -> Option<u32>> Intake<R> {
-    /// Counts a frame and asks the router for its shard; `None` where it is filtered out.
+    /// Counts a frame and asks the router for its shard; `None` where it is filtered out, or another reader's.
     #[inline]
     pub(super) fn admit(&mut self, record: &Record, data: &[u8]) -> Option<Facts> {
-        self.tally.seen += 1;
+        self.number += 1;
         let &Record { length, time, interface, link, .. } = record;
-        let number = self.tally.seen;
-        let Some(shard) = (self.router)(&Frame { number, time, length, link, interface, data }) else {
+        let number = self.number;
+        let shard = (self.router)(&Frame { number, time, length, link, interface, data });
+        if !self.share.has(shard) {
+            return None;
+        }
+        self.tally.seen += 1;
+        let Some(shard) = shard else {
             self.tally.filtered += 1;
             return None;
         };

@@ -83,7 +83,7 @@ pub(super) fn read_piped(bytes: &[u8]) -> Outcome {
         files: Vec::new().into_iter(),
         reader: Some(Reader::Stream(Box::new(stream))),
         buffers: Default::default(),
-        intake: Intake { router: by_length, interfaces: Vec::new(), tally: Tally::default() },
+        intake: Intake::new(by_length, Share::ALL),
         failure: None,
     };
     let outcome = drain(&mut source);

@@ -75,7 +75,7 @@ impl<'a> Passes<'a> {
     }
 
     /// The files for so many workers, as `padtap read` opens them.
-    fn open(&self, workers: usize) -> anyhow::Result<FileSource<impl FnMut(&Frame<'_>) -> Option<u32> + Send>> {
+    fn open(&self, workers: usize) -> anyhow::Result<FileSource<impl FnMut(&Frame<'_>) -> Option<u32> + Clone + Send>> {
         let one_way = workers <= 1;
         let router = move |frame: &Frame<'_>| if one_way { Some(0) } else { route(frame, &self.everything) };
         Ok(pcap::open(self.files, router)?)
@@ -168,9 +168,14 @@ impl<'a> Passes<'a> {
         let writers = Writers::start(sinks)?.of_kinds(self.kinds.clone());
         let outlet = writers.outlet(true);
         let control = Control::default();
-        let config =
-            pipeline::Config { workers, pin: self.pin.clone(), shard: self.shard(), ..pipeline::Config::default() };
-        pipeline::run(vec![self.open(workers)?], &config, &outlet, &control)?;
+        let sources = self.open(workers)?.split(workers);
+        let config = pipeline::Config {
+            workers: if sources.len() > 1 { 0 } else { workers },
+            pin: self.pin.clone(),
+            shard: self.shard(),
+            ..pipeline::Config::default()
+        };
+        pipeline::run(sources, &config, &outlet, &control)?;
         drop(outlet);
         let (account, failures) = writers.finish();
         if let Some(failure) = failures.into_iter().next() {
