@@ -314,6 +314,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
+    use serde::Serialize;
 
     use super::*;
 
@@ -346,8 +347,12 @@ mod tests {
         empty: Vec<u8>,
         #[serde(flatten)]
         more: BTreeMap<&'static str, f32>,
-        #[serde(serialize_with = "Serializer::collect_str")]
+        #[serde(serialize_with = "shown")]
         shown: &'static str,
+    }
+
+    fn shown<S: Serializer>(text: &&str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(text)
     }
 
     #[test]

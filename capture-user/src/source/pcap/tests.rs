@@ -9,7 +9,7 @@ mod streams;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Token, open};
+use super::{Share, Token, open};
 use crate::source::{Error, Frame, Interface, LinkType, Received, Source, Tally, View};
 
 /// A frame with its bytes, to compare.

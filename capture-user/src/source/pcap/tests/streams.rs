@@ -117,3 +117,24 @@ fn a_reader_of_streams_waits_for_its_buffers() {
     }
     assert_eq!(held + rest, 1800);
 }
+
+#[test]
+fn shares_of_a_file_are_the_whole_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), long()).unwrap();
+    let whole = read_paths(&[file.path()]);
+    let shares: Vec<_> = open([file.path()], by_length).unwrap().split(4).iter_mut().map(drain).collect();
+    assert_eq!(shares.len(), 4);
+    assert!(shares.iter().zip(0..).all(|(share, index)| share.frames.iter().all(|seen| seen.data.len() % 4 == index)));
+    assert_eq!(shares.iter().fold(Tally::default(), |sum, share| sum + share.tally), whole.tally);
+    let mut frames: Vec<_> = shares.into_iter().flat_map(|share| share.frames).collect();
+    frames.sort_by_key(|seen| seen.number);
+    assert!(frames == whole.frames);
+}
+
+#[test]
+fn a_compressed_file_has_one_reader() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), gzip(&long())).unwrap();
+    assert_eq!(open([file.path()], by_length).unwrap().split(4).len(), 1);
+}
