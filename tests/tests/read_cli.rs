@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::capture_file::{self, foreign, write_pcap};
+use tests::fixtures;
 use tests::frame::Frame;
 use tests::padtap::{Outcome, Running, finish, of_kind, padtap, run};
 use tests::tool::have;
@@ -150,6 +151,27 @@ fn workers_change_nothing_but_the_order() {
             assert!(alone == together, "{}, {workers} workers: {difference:#?}", path.display());
         }
     }
+}
+
+#[test]
+fn kinds_that_are_not_asked_for_are_missing_and_nothing_else_is() {
+    let own = fixtures::captures().into_iter().map(|(path, _)| path);
+    for path in own.chain(foreign()) {
+        let all = read(&path, "--show-names --sensor x").expect(0).records();
+        for kinds in ["flow,device", "dns,tls,match,phase"] {
+            let some = read(&path, &format!("--show-names --sensor x --kinds {kinds}")).expect(0).records();
+            let wanted = |record: &&Value| kinds.split(',').any(|kind| record["kind"] == kind);
+            let wanted: Vec<_> = all.iter().filter(wanted).cloned().collect();
+            assert_eq!(comparable(&some), comparable(&wanted), "{}: {kinds}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_kind_that_there_is_not_is_wrong_usage() {
+    let (_directory, path) = capture();
+    let outcome = read(&path, "--kinds flow,flows").expect(2);
+    assert!(outcome.stderr.contains("`flows` is not a kind of record; there are "), "{}", outcome.stderr);
 }
 
 fn expected() -> Value {

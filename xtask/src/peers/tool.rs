@@ -44,6 +44,15 @@ pub const TOOLS: &[Tool] = &[
         slow: false,
     },
     Tool {
+        name: "padtap read --kinds flow",
+        program: "padtap",
+        package: None,
+        version: &["--version"],
+        offline: &["read", "--workers", "0", "--quiet", "--kinds", "flow,stats", "--output", "{out}", "{file}"],
+        count: Count::Records,
+        slow: false,
+    },
+    Tool {
         name: "ndpiReader",
         program: "ndpiReader",
         package: Some("libndpi-bin"),
