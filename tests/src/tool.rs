@@ -4,18 +4,27 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Whether these programs are installed. Where one is missing the test skips and says so; with PADTAP_REQUIRE_LIVE=1
-/// that is a failure.
+/// Says that a test skips, and why. With PADTAP_REQUIRE_LIVE=1 that is a failure.
+///
+/// # Panics
+/// When it is.
+#[track_caller]
+pub fn skip(reason: &str) {
+    let required = std::env::var("PADTAP_REQUIRE_LIVE").is_ok_and(|value| value == "1");
+    assert!(!required, "PADTAP_REQUIRE_LIVE=1, but {reason}");
+    eprintln!("SKIPPED: {reason}");
+}
+
+/// Whether these programs are installed. Where one is missing the test skips.
 ///
 /// # Panics
 /// When one is missing and must not be.
+#[track_caller]
 pub fn have(tools: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let missing = tools.iter().find(|tool| !std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()));
     if let Some(missing) = missing {
-        let required = std::env::var("PADTAP_REQUIRE_LIVE").is_ok_and(|value| value == "1");
-        assert!(!required, "PADTAP_REQUIRE_LIVE=1, but {missing} is not installed");
-        eprintln!("SKIPPED: {missing} is not installed");
+        skip(&format!("{missing} is not installed"));
     }
     missing.is_none()
 }
