@@ -1,10 +1,12 @@
 //! Suricata, as a witness of its own format.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::padtap::records;
 use crate::tool::{output, skip};
 
 /// Its own schema of its events, as it stands in its sources: the file that `PADTAP_EVE_SCHEMA` names, or else the one
@@ -41,14 +43,17 @@ fn fetched(variable: &str, name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// The events that it makes of a capture file, by a configuration.
+/// The events that it makes of a compressed capture file, by a configuration.
 ///
 /// # Panics
 /// When it fails.
 pub fn events(mut program: Command, configuration: &Path, capture: &Path) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    program.arg("-c").arg(configuration).arg("-r").arg(capture).arg("-l").arg(folder.path());
+    let plain = folder.path().join("plain");
+    let mut gzip = Command::new("gzip");
+    output(gzip.arg("-dc").arg(capture).stdout(File::create(&plain).expect("a file")));
+    program.arg("-c").arg(configuration).arg("-r").arg(plain).arg("-l").arg(folder.path());
     // Captures of a host's own traffic have checksums that its card would have made.
     output(program.args(["-k", "none"]));
-    crate::padtap::records(&std::fs::read(folder.path().join("eve.json")).expect("events"))
+    records(&std::fs::read(folder.path().join("eve.json")).expect("events"))
 }
