@@ -1,15 +1,17 @@
 //! `padtap capture` on a private cable, with others at its far end: tcpreplay sends, tcpdump is the witness.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tests::capture_file::{self, Packet, write_pcap};
 use tests::frame::Frame;
 use tests::netns::{Cable, FAR, Sender, may_run_live, with_cable};
-use tests::padtap::{Ledger, Running, binary, final_ledger, finish, of_kind};
+use tests::padtap::{Ledger, Running, binary, final_ledger, finish, of_kind, records};
 use tests::tool::{have, interface_statistics, output, tshark, wait_until};
 
 const CONSOLE: &str = "bc:60:a7:00:00:40";
@@ -126,6 +128,51 @@ fn a_capture_stops_after_so_long() {
             let outcome = padtap.end().expect(0);
             assert_eq!(outcome.ledger().of_name("dissected"), 20);
         }
+    });
+}
+
+/// The files of a folder whose names end so, in the order of their names.
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == extension)).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn files_rotate_by_time_while_it_captures() {
+    with_cable(Cable::default(), || {
+        let (ring, told) = (scratch(), scratch());
+        let padtap = Running::capture(&format!(
+            "-i padtap0 --json --packets -b duration:1 -w {}/ring.pcapng --rotate duration:1 -o {}/told.ndjson",
+            ring.path().display(),
+            told.path().display()
+        ));
+        let sent = frames(30, 1500);
+        for (burst, frames) in (1..).zip(sent.chunks(10)) {
+            send(frames);
+            padtap.wait_for_packets(10 * burst);
+            std::thread::sleep(Duration::from_millis(1100));
+        }
+        let written = || -> Vec<Vec<Vec<u8>>> {
+            let packets = |file: &PathBuf| capture_file::read(file).into_iter().map(|packet| packet.data).collect();
+            files(ring.path(), "pcapng").iter().map(packets).collect()
+        };
+        // A file is whole, and has its name, when the next one has begun.
+        wait_until("two files", || files(ring.path(), "pcapng").len() == 2);
+        assert!(written().iter().eq(sent.chunks(10).take(2)));
+        padtap.interrupt().expect(0);
+        assert!(written().iter().eq(sent.chunks(10)));
+
+        let mut ports = Vec::new();
+        for file in files(told.path(), "ndjson") {
+            let records = records(&fs::read(&file).unwrap());
+            let of_file: Vec<_> = of_kind(&records, "packet").map(|packet| packet["src_port"].as_u64()).collect();
+            let bursts: BTreeSet<_> = of_file.iter().map(|port| port.map(|port| (port - 1024) / 10)).collect();
+            assert!(bursts.len() <= 1, "{}: {of_file:?}", file.display());
+            ports.extend(of_file);
+        }
+        assert!(ports.into_iter().eq((1024..1054).map(Some)), "all are there, in order");
     });
 }
 
