@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tests::capture_file::foreign;
 use tests::facts::text;
 use tests::fixtures::{captures, name};
 use tests::padtap::{finish, padtap, records, run};
@@ -14,7 +15,14 @@ use tests::pypi::python;
 use tests::suricata;
 use tests::tool::output;
 
-/// The events of every fixture in a file each, and the directory they are in.
+/// Every fixture, those of real software included, and the captures of others where they are at hand.
+fn every_capture() -> Vec<PathBuf> {
+    let live = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/live");
+    let live = ["address", "call", "secure"].map(|case| live.join(case).join("capture.pcapng.gz"));
+    captures().into_iter().map(|(capture, _)| capture).chain(live).chain(foreign()).collect()
+}
+
+/// The events of every capture in a file each, and the directory they are in.
 fn events() -> (TempDir, Vec<PathBuf>) {
     let directory = tempfile::tempdir().unwrap();
     let file_of = |capture: &PathBuf| {
@@ -24,7 +32,7 @@ fn events() -> (TempDir, Vec<PathBuf>) {
         assert!(outcome.success(), "{}", capture.display());
         file
     };
-    let files = captures().iter().map(|(capture, _)| file_of(capture)).collect();
+    let files = every_capture().iter().map(file_of).collect();
     (directory, files)
 }
 
