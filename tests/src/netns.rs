@@ -119,6 +119,15 @@ impl Sender {
     }
 }
 
+/// Sends frames from [`FAR`], as they are.
+///
+/// # Panics
+/// When the kernel does not take one.
+pub fn send(frames: &[Vec<u8>]) {
+    let mut sender = Sender::new();
+    frames.iter().for_each(|frame| sender.send(frame));
+}
+
 impl Default for Sender {
     fn default() -> Self {
         Self::new()

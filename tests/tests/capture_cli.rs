@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tests::capture_file::{self, Packet, write_pcap};
+use tests::disk::files;
 use tests::frame::Frame;
-use tests::netns::{Cable, FAR, Sender, may_run_live, with_cable};
+use tests::netns::{Cable, FAR, Sender, may_run_live, send, with_cable};
 use tests::padtap::{Ledger, Running, binary, final_ledger, finish, of_kind, records};
 use tests::tool::{have, interface_statistics, output, tshark, wait_until};
 
@@ -53,11 +54,6 @@ impl Witness {
         self.tcpdump.end().expect(0);
         capture_file::read(&self.file)
     }
-}
-
-fn send(frames: &[Vec<u8>]) {
-    let mut sender = Sender::new();
-    frames.iter().for_each(|frame| sender.send(frame));
 }
 
 /// At a rate that no machine of today is too slow for.
@@ -131,14 +127,6 @@ fn a_capture_stops_after_so_long() {
     });
 }
 
-/// The files of a folder whose names end so, in the order of their names.
-fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
-    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == extension)).collect();
-    files.sort();
-    files
-}
-
 #[test]
 fn files_rotate_by_time_while_it_captures() {
     with_cable(Cable::default(), || {
@@ -154,18 +142,19 @@ fn files_rotate_by_time_while_it_captures() {
             padtap.wait_for_packets(10 * burst);
             std::thread::sleep(Duration::from_millis(1100));
         }
+        // A file has its name when it is whole, and the next one has begun.
         let written = || -> Vec<Vec<Vec<u8>>> {
-            let packets = |file: &PathBuf| capture_file::read(file).into_iter().map(|packet| packet.data).collect();
-            files(ring.path(), "pcapng").iter().map(packets).collect()
+            let whole =
+                files(ring.path()).into_iter().filter(|file| file.extension().is_some_and(|end| end == "pcapng"));
+            whole.map(|file| capture_file::read(&file).into_iter().map(|packet| packet.data).collect()).collect()
         };
-        // A file is whole, and has its name, when the next one has begun.
-        wait_until("two files", || files(ring.path(), "pcapng").len() == 2);
+        wait_until("two files", || written().len() == 2);
         assert!(written().iter().eq(sent.chunks(10).take(2)));
         padtap.interrupt().expect(0);
         assert!(written().iter().eq(sent.chunks(10)));
 
         let mut ports = Vec::new();
-        for file in files(told.path(), "ndjson") {
+        for file in files(told.path()) {
             let records = records(&fs::read(&file).unwrap());
             let of_file: Vec<_> = of_kind(&records, "packet").map(|packet| packet["src_port"].as_u64()).collect();
             let bursts: BTreeSet<_> = of_file.iter().map(|port| port.map(|port| (port - 1024) / 10)).collect();
