@@ -2,6 +2,7 @@
 
 #[cfg(feature = "parquet")]
 pub mod arrow;
+mod contact;
 pub mod destination;
 pub mod eve;
 mod file;

@@ -122,6 +122,7 @@ impl Shard {
         for flow in self.traffic.flows.iter_mut() {
             flow.marks.signatures.clear();
         }
+        self.traffic.talk.timeline.set_knowledge(knowledge.clone());
         self.traffic.talk.classifier.set_knowledge(knowledge);
     }
 

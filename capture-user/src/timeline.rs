@@ -78,6 +78,11 @@ impl Timeline {
         }
     }
 
+    /// Knows whose the servers are by this knowledge from now on.
+    pub fn set_knowledge(&mut self, knowledge: Arc<Knowledge>) {
+        self.knowledge = knowledge;
+    }
+
     /// A flow has begun, with its first packet.
     pub fn opened(&mut self, flow: &mut Flow, time: Timestamp) {
         let Some(sides) = Sides::of(flow) else {

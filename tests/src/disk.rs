@@ -1,12 +1,23 @@
-//! Disks that are soon full.
+//! Folders, and disks that are soon full.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::netns::may_run_live;
 use crate::tool::output;
+
+/// All that is in a folder, in the order of the names.
+///
+/// # Panics
+/// When it cannot be read.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    files.sort();
+    files
+}
 
 /// A file system of its own, for as long as it lives.
 pub struct SmallDisk(TempDir);

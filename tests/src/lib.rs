@@ -13,5 +13,6 @@ pub mod nfdump;
 pub mod padtap;
 pub mod pypi;
 pub mod replay;
+pub mod suricata;
 pub mod talk;
 pub mod tool;

@@ -5,6 +5,8 @@ use std::thread;
 
 use pnet::datalink::{self, Channel, DataLinkSender, NetworkInterface};
 
+use crate::tool::skip;
+
 /// The end that is captured on.
 pub const NEAR: &str = "padtap0";
 /// The end that sends.
@@ -56,10 +58,8 @@ pub fn with_cable(cable: Cable, body: impl FnOnce() + Send) {
 /// When they cannot, and PADTAP_REQUIRE_LIVE=1.
 pub fn may_run_live() -> bool {
     let root = rustix::process::geteuid().is_root();
-    let required = std::env::var("PADTAP_REQUIRE_LIVE").is_ok_and(|value| value == "1");
-    assert!(root || !required, "PADTAP_REQUIRE_LIVE=1, but live tests need root");
     if !root {
-        eprintln!("SKIPPED: live tests need root");
+        skip("live tests need root");
     }
     root
 }
@@ -117,6 +117,15 @@ impl Sender {
     pub fn send(&mut self, frame: &[u8]) {
         self.0.send_to(frame, None).expect("room for a frame").expect("the far end takes it");
     }
+}
+
+/// Sends frames from [`FAR`], as they are.
+///
+/// # Panics
+/// When the kernel does not take one.
+pub fn send(frames: &[Vec<u8>]) {
+    let mut sender = Sender::new();
+    frames.iter().for_each(|frame| sender.send(frame));
 }
 
 impl Default for Sender {

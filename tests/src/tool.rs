@@ -4,18 +4,27 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Whether these programs are installed. Where one is missing the test skips and says so; with PADTAP_REQUIRE_LIVE=1
-/// that is a failure.
+/// Says that a test skips, and why. With PADTAP_REQUIRE_LIVE=1 that is a failure.
+///
+/// # Panics
+/// When it is.
+#[track_caller]
+pub fn skip(reason: &str) {
+    let required = std::env::var("PADTAP_REQUIRE_LIVE").is_ok_and(|value| value == "1");
+    assert!(!required, "PADTAP_REQUIRE_LIVE=1, but {reason}");
+    eprintln!("SKIPPED: {reason}");
+}
+
+/// Whether these programs are installed. Where one is missing the test skips.
 ///
 /// # Panics
 /// When one is missing and must not be.
+#[track_caller]
 pub fn have(tools: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let missing = tools.iter().find(|tool| !std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()));
     if let Some(missing) = missing {
-        let required = std::env::var("PADTAP_REQUIRE_LIVE").is_ok_and(|value| value == "1");
-        assert!(!required, "PADTAP_REQUIRE_LIVE=1, but {missing} is not installed");
-        eprintln!("SKIPPED: {missing} is not installed");
+        skip(&format!("{missing} is not installed"));
     }
     missing.is_none()
 }
@@ -31,26 +40,24 @@ pub fn output(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// One field of every packet of a file, as tshark prints it.
+/// These fields of every packet of a file, as tshark prints them.
 pub fn tshark(file: &Path, fields: &[&str]) -> Vec<Vec<String>> {
+    tshark_with(&["-n"], file, fields)
+}
+
+/// These fields of the packets that tshark prints with these options.
+pub fn tshark_with(options: &[&str], file: &Path, fields: &[&str]) -> Vec<Vec<String>> {
     let fields = fields.iter().flat_map(|field| ["-e", field]);
-    let text = output(Command::new("tshark").args(["-n", "-T", "fields"]).args(fields).arg("-r").arg(file));
+    let text = output(Command::new("tshark").args(options).args(["-T", "fields"]).args(fields).arg("-r").arg(file));
     text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
-/// What an Interface Statistics Block at the end of a pcapng file says, as tshark reads it: received, dropped by the
-/// interface, dropped by the system, delivered.
-///
-/// # Panics
-/// When there is none.
-pub fn interface_statistics(file: &Path) -> [u64; 4] {
+/// What the Interface Statistics Blocks at the end of a pcapng file say, as tshark prints it: received, dropped by the
+/// interface, dropped by the system, delivered; of several interfaces with commas between.
+pub fn interface_statistics(file: &Path) -> Vec<String> {
     let counts = ["received", "dropped", "dropped_by_os", "delivered_to_user"];
-    let fields = counts.map(|count| format!("-epcapng.options.option.data.interface.{count}"));
-    let mut tshark = Command::new("tshark");
-    tshark.args(["-n", "-X", "read_format:MIME Files Format", "-T", "fields"]).args(fields).arg("-r").arg(file);
-    let text = output(&mut tshark);
-    let counts: Vec<u64> = text.trim().split('\t').map(|count| count.parse().expect("a count")).collect();
-    counts.try_into().unwrap_or_else(|_| panic!("no statistics: {text:?}"))
+    let fields = counts.map(|count| format!("pcapng.options.option.data.interface.{count}"));
+    tshark_with(&["-X", "read_format:MIME Files Format"], file, &fields.each_ref().map(String::as_str)).concat()
 }
 
 /// Waits until `condition` holds: for as long as the busiest machine may need.

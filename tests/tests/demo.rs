@@ -1,7 +1,9 @@
 //! `padtap demo`: the same story live and from the file.
 
+use rustix::process::Signal;
+use serde_json::Value;
 use tests::netns::may_run_live;
-use tests::padtap::{of_kind, run};
+use tests::padtap::{Running, of_kind, padtap, run};
 
 #[test]
 fn the_demo_tells_the_session() {
@@ -28,6 +30,35 @@ fn the_demo_tells_the_session() {
         assert!(live.stderr.contains("native XDP"), "{}", live.stderr);
         assert_eq!(live.text(), story);
     }
+}
+
+/// Whose the game's server is, as flow and match have it, when the tables are read again before the match.
+fn owner_after_a_reload(options: &[&str], change: impl FnOnce()) -> [Value; 2] {
+    let mut demo = Running::start(padtap(["demo", "--json"]).args(options));
+    demo.wait_to_hear("replaying a session", &[]);
+    change();
+    demo.signal(Signal::HUP);
+    demo.wait_to_hear("padtap: reloaded", &[]);
+    let records = demo.end().expect(0).records();
+    let game = of_kind(&records, "flow").find(|flow| flow["role"] == "game").expect("its flow");
+    let played = of_kind(&records, "match").next().expect("a match");
+    [game["network"].clone(), played["server_network"].clone()]
+}
+
+#[test]
+fn a_reload_keeps_what_the_demo_alone_knows_and_takes_what_is_new() {
+    if !may_run_live() {
+        return;
+    }
+    assert_eq!(owner_after_a_reload(&[], || {}), ["EC2", "EC2"]);
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let write = |owner: &str| {
+        let table = include_str!("../../fixtures/networks.toml").replace("\"EC2\"", &format!("\"{owner}\""));
+        std::fs::write(folder.path().join("networks.toml"), table).expect("a file");
+    };
+    write("Somebody");
+    let own = ["--knowledge", folder.path().to_str().expect("a path")];
+    assert_eq!(owner_after_a_reload(&own, || write("Another")), ["Another", "Another"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tests::capture_file;
 use tests::frame::Frame;
-use tests::netns::{Cable, NEAR, Sender, may_run_live, with_cable};
+use tests::netns::{Cable, NEAR, may_run_live, send, with_cable};
 use tests::padtap::{Running, binary, finish, padtap};
 use tests::tool::{have, output, wait_until};
 
@@ -112,11 +112,6 @@ fn frames() -> Vec<Vec<u8>> {
         frame.udp(1024 + number as u16, port).payload(number * 37 % 1400).build()
     };
     (0..60).map(frame).collect()
-}
-
-fn send(frames: &[Vec<u8>]) {
-    let mut sender = Sender::new();
-    frames.iter().for_each(|frame| sender.send(frame));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use capture_user::time::Timestamp;
 use expressions::{TABLE, combinations};
 use frames::Raw;
 use tcpdump::Answer;
+use tests::tool::have;
 
 const LINKS: [LinkType; 6] =
     [LinkType::Ethernet, LinkType::RawIp, LinkType::Null, LinkType::Loop, LinkType::LinuxSll, LinkType::LinuxSll2];
@@ -68,7 +69,7 @@ fn table() -> Vec<String> {
 
 #[test]
 fn whole_frames_of_every_link_layer() {
-    if !tcpdump::is_there() {
+    if !have(&["tcpdump"]) {
         return;
     }
     let expressions = [table(), combinations(150)].concat();
@@ -81,7 +82,7 @@ fn whole_frames_of_every_link_layer() {
 /// Unoptimised, because libpcap's optimiser leaves out loads, and with them some of the refusals of short frames.
 #[test]
 fn frames_cut_at_every_length() {
-    if !tcpdump::is_there() {
+    if !have(&["tcpdump"]) {
         return;
     }
     let expressions = [table(), combinations(20)].concat();
@@ -96,7 +97,7 @@ fn captures_of_others() {
         eprintln!("SKIPPED: PADTAP_PCAPS is not set");
         return;
     };
-    if !tcpdump::is_there() {
+    if !have(&["tcpdump"]) {
         return;
     }
     let mut paths: Vec<_> =

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 use tests::capture_file::{self, foreign, write_pcap};
-use tests::disk::SmallDisk;
+use tests::disk::{SmallDisk, files};
 use tests::frame::Frame;
 use tests::padtap::{Outcome, binary, finish, padtap, records, run};
 use tests::pypi::python;
@@ -84,13 +84,6 @@ fn tshark_reads_the_pipe() {
     let ports = output(&mut tshark);
     assert!(ports.lines().eq((1024..1324).map(|port| port.to_string())), "{ports}");
     assert!(padtap.wait().unwrap().success());
-}
-
-/// The names of the pcapng files in a directory, in order; nothing else is left there.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Debian's packages: what chores need of them, installed where that is allowed.
 
+mod elsewhere;
+
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+
+pub use self::elsewhere::{Elsewhere, Mirror};
 
 /// Whether a program is on the path, or where administrators have theirs.
 pub fn has(program: &str) -> bool {

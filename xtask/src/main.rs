@@ -12,6 +12,7 @@ mod pypi;
 mod rates;
 mod run;
 mod schema;
+mod suricata;
 mod test;
 
 use std::process::ExitCode;

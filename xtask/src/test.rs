@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::{debian, pypi};
+use crate::{debian, pypi, suricata};
 
 /// Programs that tests run, and the Debian packages they come from.
 const PEERS: &[(&str, &str)] = &[
@@ -33,7 +33,6 @@ const PACKAGES: &[&str] = &[
     "distributed==2026.8.0",
     "duckdb==2.0.1",
     "hdrhistogram==0.10.8",
-    "jsonschema==4.26.0",
     "polars==2.1.0",
     "pyarrow==26.0.1",
 ];
@@ -44,12 +43,13 @@ pub fn run() -> anyhow::Result<()> {
     let missing = PEERS.iter().filter(|(program, _)| !debian::has(program)).map(|(_, package)| *package);
     install(&missing.collect::<Vec<_>>());
     let python = pypi::prepare(PACKAGES, || install(&["python3-venv"]));
+    let witnesses = suricata::prepare().into_iter().chain([("PADTAP_PYPI", python)]).collect();
     // The binary first: tests run it.
     let built = Command::new(env!("CARGO"))
         .args(["build", "--package", "capture-user", "--bin", "padtap", "--features", "parquet"])
         .status();
     ensure!(built.context("cargo build")?.success(), "padtap does not build");
-    let mut sum = Sum { python, ..Sum::default() };
+    let mut sum = Sum { witnesses, ..Sum::default() };
     let examples = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--doc"])?;
     let tests = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])?;
     println!("{} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.ignored);
@@ -66,8 +66,8 @@ fn install(packages: &[&str]) {
 /// What the test runners of all binaries said at their end.
 #[derive(Default)]
 struct Sum {
-    /// Where the tests find Python packages.
-    python: PathBuf,
+    /// Where the tests find what they compare with: variables of their environment.
+    witnesses: Vec<(&'static str, PathBuf)>,
     passed: u64,
     failed: u64,
     ignored: u64,
@@ -78,7 +78,7 @@ impl Sum {
     fn add_run(&mut self, arguments: &[&str]) -> anyhow::Result<bool> {
         let mut child = Command::new(env!("CARGO"))
             .args(arguments)
-            .env("PADTAP_PYPI", &self.python)
+            .envs(self.witnesses.iter().map(|(variable, path)| (variable, path)))
             .stdout(Stdio::piped())
             .spawn()
             .context("cargo")?;

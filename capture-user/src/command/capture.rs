@@ -135,6 +135,7 @@ fn plan(options: &cli::Capture, workers: usize, signals: Signals) -> anyhow::Res
         devices: Registry::default(),
         shunts: None,
         knowledge: knowledge::load(&options.run.knowledge)?,
+        load: knowledge::load,
         story: false,
     })
 }

@@ -99,6 +99,7 @@ fn plan(options: &cli::Demo, metrics: Option<Endpoint>, signals: Signals) -> any
         devices: Registry::default(),
         shunts: None,
         knowledge: networks(&options.run.knowledge)?,
+        load: networks,
         story: true,
     })
 }

@@ -58,6 +58,7 @@ pub fn run(options: &Read) -> anyhow::Result<Outcome> {
         devices: Registry::default(),
         shunts: None,
         knowledge: knowledge::load(&run.knowledge)?,
+        load: knowledge::load,
         story: false,
     };
     session::run(sources, plan, &mut Nobody)

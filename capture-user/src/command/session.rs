@@ -30,7 +30,7 @@ pub use self::outputs::{Outputs, Sinks, metrics_endpoint};
 pub use self::rewrite::Replay;
 use self::rewrite::{Found, Rewrite};
 use super::signals::Signals;
-use super::{Outcome, Usage, knowledge, summary};
+use super::{Outcome, Usage, summary};
 use crate::cli;
 use capture_user::time::Timestamp;
 
@@ -65,6 +65,8 @@ pub struct Plan<'a> {
     pub shunts: Option<Shunts>,
     /// What is known of consoles, services and networks.
     pub knowledge: Arc<Knowledge>,
+    /// How the tables for that are read, again if need be.
+    pub load: fn(&cli::Tables) -> anyhow::Result<Arc<Knowledge>>,
     /// Whether people are told a story at the end, instead of a line a record.
     pub story: bool,
 }
@@ -209,7 +211,8 @@ struct Watch<'a> {
     stopped: bool,
     every: Option<Duration>,
     told: Instant,
-    knowledge: &'a cli::Tables,
+    tables: &'a cli::Tables,
+    load: fn(&cli::Tables) -> anyhow::Result<Arc<Knowledge>>,
     quiet: bool,
     progress: bool,
     shown: Instant,
@@ -240,7 +243,8 @@ impl<'a> Watch<'a> {
             stopped: false,
             every: plan.output.stats_interval,
             told: now,
-            knowledge: &plan.run.knowledge,
+            tables: &plan.run.knowledge,
+            load: plan.load,
             quiet: plan.output.quiet,
             progress: !plan.output.quiet && io::stderr().is_terminal() && !io::stdout().is_terminal(),
             shown: now,
@@ -313,7 +317,7 @@ impl<'a> Watch<'a> {
 
     /// Reads filter and tables again. Where either is wrong now, both stay what they were.
     fn reload(&mut self) -> anyhow::Result<()> {
-        let knowledge = knowledge::load(self.knowledge)?;
+        let knowledge = (self.load)(self.tables)?;
         self.warden.reload()?;
         self.control.set_knowledge(knowledge);
         Ok(())

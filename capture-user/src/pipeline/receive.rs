@@ -30,6 +30,8 @@ pub(super) struct Batch<S: Source> {
     /// Reads the tokens; it stays with the batch, so that handing over costs no reference count.
     pub(super) view: S::View,
     pub(super) arrival: Arrival,
+    /// Frames for the same worker that were dropped since the batch before.
+    pub(super) lost: u64,
     /// Whose it is.
     worker: usize,
     /// The way home.
@@ -274,7 +276,7 @@ impl<'a, S: Source> Distribution<'a, S> {
         self.idle.pop().unwrap_or_else(|| {
             let (view, home) = (self.view.clone(), self.home.clone());
             let tokens = Vec::with_capacity(BURST);
-            Box::new(Batch { tokens, view, arrival: Arrival::default(), worker: 0, home })
+            Box::new(Batch { tokens, view, arrival: Arrival::default(), lost: 0, worker: 0, home })
         })
     }
 
@@ -289,6 +291,7 @@ impl<'a, S: Source> Distribution<'a, S> {
         self.away -= 1;
         self.behind[batch.worker] -= batch.tokens.len();
         intake.source.recycle(&mut batch.tokens);
+        batch.lost = 0;
         self.idle.push(batch);
     }
 
@@ -324,6 +327,8 @@ impl<'a, S: Source> Distribution<'a, S> {
         if let Err(refused) = queued {
             let batch = refused.into_inner();
             intake.work.queue_drops += frames as u64;
+            // The next batch tells of these.
+            self.filling[worker].lost = batch.lost + frames as u64;
             self.take_in(batch, intake);
         }
     }

@@ -10,7 +10,7 @@ use crate::classify::{self, DeviceFacts, Registry};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::output::Outlet;
 use crate::output::pcapng::comments::known_now;
-use crate::output::pcapng::{Comments, Filler, Note};
+use crate::output::pcapng::{Comments, Filler};
 use crate::record::Record;
 use crate::shard::Shard;
 use crate::source::{Source, View};
@@ -28,6 +28,7 @@ pub(super) fn work<'a, S: Source>(batches: &Receiver<Box<Batch<S>>>, mut desk: D
     loop {
         match batches.recv_timeout(PUBLISH) {
             Ok(batch) => {
+                desk.lose(batch.lost);
                 desk.process(&batch.view, &batch.tokens, batch.arrival);
                 let home = batch.home.clone();
                 // The receive thread is there until its last batch is home, and there is room for all.
@@ -94,7 +95,7 @@ impl<'a> Desk<'a> {
                 self.shard.work.frames_to_write += 1;
                 let begun = self.shard.take_begun();
                 let comment = known_now(begun.as_ref(), self.shard.records().get(told..).unwrap_or_default());
-                frames.push(&frame, Note { comment: comment.as_deref(), drops: None });
+                frames.push(&frame, comment.as_deref());
             }
             self.latency.record(Stage::Emit, self.watch.lap());
             let before = view.stamped(token).map(|stamp| arrival.monotonic.saturating_sub(stamp));
@@ -108,6 +109,13 @@ impl<'a> Desk<'a> {
             std::thread::sleep(stall);
         }
         self.keep_house();
+    }
+
+    /// So many frames were lost before those that come next.
+    fn lose(&mut self, lost: u64) {
+        if let Some(frames) = &mut self.frames {
+            frames.lose(lost);
+        }
     }
 
     /// Nothing came for a while. Live, time goes on all the same; in a file it does not.

@@ -1,10 +1,9 @@
 //! Disks without room.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tests::disk::SmallDisk;
+use tests::disk::{SmallDisk, files};
 use tests::padtap::{Outcome, finish, padtap, records};
 use tests::tool::have;
 
@@ -21,12 +20,6 @@ fn overflow(options: &[&str]) -> Outcome {
 /// The output's own part of what the ledger has as written: standard output got all.
 fn written(outcome: &Outcome) -> usize {
     outcome.ledger().of_name("records_written") as usize - outcome.records().len()
-}
-
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files
 }
 
 #[test]

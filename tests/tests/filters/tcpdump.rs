@@ -18,16 +18,6 @@ pub enum Answer {
     NotHere,
 }
 
-/// Whether tcpdump is installed; if not, says that the test is skipped.
-pub fn is_there() -> bool {
-    let there = Command::new("tcpdump").arg("--version").output().is_ok_and(|output| output.status.success());
-    assert!(there || std::env::var_os("PADTAP_REQUIRE_LIVE").is_none(), "tcpdump is needed");
-    if !there {
-        eprintln!("SKIPPED: tcpdump is not installed");
-    }
-    there
-}
-
 /// A capture file of these frames; the seconds of each frame's timestamp are its place.
 pub fn write(link: LinkType, frames: &[Raw]) -> NamedTempFile {
     let mut file = NamedTempFile::new().expect("a temporary file");

@@ -3,34 +3,12 @@
 use super::*;
 
 use capture_user::output::pcapng::{Error, Progress};
-
-/// A file system of a given size, while this lives.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    fn mount(bytes: u32) -> Result<Option<Self>> {
-        let directory = tempfile::tempdir()?;
-        let size = format!("size={bytes}");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path()).output()?;
-        if mounted.status.success() {
-            return Ok(Some(Self(directory)));
-        }
-        skip("a file system cannot be mounted without root")?;
-        Ok(None)
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
+use tests::disk::SmallDisk;
 
 #[test]
 fn the_file_stays_readable_and_the_error_is_told_once() -> Result<()> {
-    let Some(disk) = Small::mount(1 << 20)? else { return Ok(()) };
-    let path = disk.0.path().join("cap.pcapng");
+    let Some(disk) = SmallDisk::new(1024) else { return Ok(()) };
+    let path = disk.path().join("cap.pcapng");
     let mut writer = Writer::create(Config { path: Some(path.clone()), ..Config::default() })?;
     let frame =
         Owned { time: Timestamp::new(1, 0), length: 1001, link: LinkType::Ethernet, interface: 0, data: vec![7; 1001] };
@@ -47,8 +25,8 @@ fn the_file_stays_readable_and_the_error_is_told_once() -> Result<()> {
     assert_eq!(writer.finish()?.packets, packets);
     let (frames, _) = read(&path)?;
     assert!(frames.len() as u64 == packets && frames.iter().all(|again| *again == frame));
-    assert_eq!(std::fs::read_dir(disk.0.path())?.count(), 1, "nothing is left over");
-    if have(&["capinfos"])? {
+    assert_eq!(std::fs::read_dir(disk.path())?.count(), 1, "nothing is left over");
+    if have(&["capinfos"]) {
         assert_eq!(capinfos(&path)?.0, packets);
     }
     Ok(())

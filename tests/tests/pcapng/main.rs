@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use capture_user::output::pcapng::{Block, Config, Description, Note, Writer};
 use capture_user::source::{Frame, Interface, LinkType, Received, Source, View, pcap};
 use capture_user::time::Timestamp;
+use tests::tool::{have, interface_statistics, output, tshark, tshark_with};
 
 /// A frame that owns its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,30 +30,6 @@ impl Owned {
         let &Self { time, length, link, interface, ref data } = self;
         Frame { number: 0, time, length, link, interface, data }
     }
-}
-
-/// Whether a test that needs something may run; if not it says so, or fails where live tests are required.
-fn have(tools: &[&str]) -> Result<bool> {
-    let there = |tool: &&&str| {
-        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|path| path.join(tool).is_file())
-    };
-    let Some(missing) = tools.iter().find(|tool| !there(tool)) else { return Ok(true) };
-    skip(&format!("{missing} is not installed"))
-}
-
-fn skip(reason: &str) -> Result<bool> {
-    ensure!(std::env::var_os("PADTAP_REQUIRE_LIVE").is_none_or(|value| value != "1"), "{reason}, and must not be");
-    eprintln!("SKIPPED: {reason}");
-    Ok(false)
-}
-
-/// What a command prints; it must succeed.
-fn run(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    if !output.status.success() {
-        bail!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// All frames and interfaces of a file.
@@ -102,7 +79,7 @@ fn nanos(text: &str) -> Result<i64> {
 
 /// What capinfos says: packets, earliest and latest time.
 fn capinfos(path: &Path) -> Result<(u64, i64, i64)> {
-    let table = run(Command::new("capinfos").args(["-T", "-r", "-m", "-S", "-c", "-a", "-e"]).arg(path))?;
+    let table = output(Command::new("capinfos").args(["-T", "-r", "-m", "-S", "-c", "-a", "-e"]).arg(path));
     let fields: Vec<_> = table.trim().rsplitn(4, ',').collect();
     let [last, first, count, _] = fields[..] else { bail!("capinfos says {table:?}") };
     Ok((count.parse()?, nanos(first)?, nanos(last)?))

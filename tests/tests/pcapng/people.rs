@@ -28,19 +28,11 @@ struct Commented {
 
 fn comments(file: &Path) -> Result<Vec<Commented>> {
     let fields = ["frame.time_epoch", "ip.src", "ip.dst", "frame.comment"];
-    let fields = fields.iter().flat_map(|field| ["-e", field]);
-    let mut tshark = Command::new("tshark");
-    tshark.args(["-n", "-Y", "frame.comment", "-T", "fields"]).args(fields).arg("-r").arg(file);
-    let text = run(&mut tshark)?;
-    text.lines()
-        .map(|line| {
-            let [time, source, destination, comment] = line.split('\t').collect::<Vec<_>>()[..] else {
-                bail!("{line:?}")
-            };
-            let ends = [source, destination].map(str::to_owned);
-            Ok(Commented { nanos: nanos(time)?, ends, comment: comment.to_owned() })
-        })
-        .collect()
+    let commented = |row: Vec<String>| {
+        let Ok([time, source, destination, comment]) = <[String; 4]>::try_from(row) else { bail!("other fields") };
+        Ok(Commented { nanos: nanos(&time)?, ends: [source, destination], comment })
+    };
+    tshark_with(&["-n", "-Y", "frame.comment"], file, &fields).into_iter().map(commented).collect()
 }
 
 /// A time of a record or of the truth.
@@ -64,7 +56,7 @@ fn first(file: &Path, kind: u32) -> Option<usize> {
 
 #[test]
 fn what_is_true_stands_at_its_packets() -> Result<()> {
-    if !have(&["tshark", "capinfos"])? {
+    if !have(&["tshark", "capinfos"]) {
         return Ok(());
     }
     for file in ["profile-a.pcap.gz", "profile-b.pcapng.gz", "vlan.pcap.gz"] {
@@ -106,17 +98,15 @@ fn what_is_true_stands_at_its_packets() -> Result<()> {
 
 #[test]
 fn names_stand_before_the_packets_that_have_them() -> Result<()> {
-    if !have(&["tshark"])? {
+    if !have(&["tshark"]) {
         return Ok(());
     }
     let (path, truth) = session("profile-a.pcap.gz");
     let (directory, written) = scratch("out.pcapng")?;
     padtap_read(&path, &[], &written).expect(0);
     ensure!(first(&written, 4).is_some_and(|names| Some(names) < first(&written, 6)), "the order of blocks");
-    let mut tshark = Command::new("tshark");
-    tshark.args(["-N", "n", "-T", "fields", "-e", "ip.dst", "-e", "ip.dst_host", "-r"]).arg(&written);
-    let shown = run(&mut tshark)?;
-    let shown: BTreeMap<_, _> = shown.lines().filter_map(|line| line.split_once('\t')).collect();
+    let shown = tshark_with(&["-N", "n"], &written, &["ip.dst", "ip.dst_host"]);
+    let shown: BTreeMap<_, _> = shown.iter().map(|row| (row[0].as_str(), row[1].as_str())).collect();
     let named = truth["flows"].as_array().context("flows")?.iter().filter(|flow| flow.get("host").is_some());
     let mut count = 0;
     for flow in named {
@@ -139,7 +129,7 @@ fn names_stand_before_the_packets_that_have_them() -> Result<()> {
 
 #[test]
 fn eight_workers_comment_as_one_does() -> Result<()> {
-    if !have(&["tshark"])? {
+    if !have(&["tshark"]) {
         return Ok(());
     }
     let (path, _) = session("profile-a.pcap.gz");
@@ -153,7 +143,7 @@ fn eight_workers_comment_as_one_does() -> Result<()> {
 
 #[test]
 fn one_console_one_match_one_flow() -> Result<()> {
-    if !have(&["tshark"])? {
+    if !have(&["tshark"]) {
         return Ok(());
     }
     let (path, truth) = session("profile-a.pcap.gz");
@@ -162,11 +152,7 @@ fn one_console_one_match_one_flow() -> Result<()> {
     let played = of_kind(&records, "match").next().context("a match")?;
     let ending = of_kind(&records, "phase").find(|phase| phase["phase"] == "ending").context("its ending")?;
     let game = of_kind(&records, "flow").find(|flow| flow["role"] == "game").context("its flow")?;
-    let count = |filter: &str| -> Result<Vec<String>> {
-        let mut tshark = Command::new("tshark");
-        tshark.args(["-n", "-T", "fields", "-e", "frame.time_epoch", "-Y", filter, "-r"]).arg(&path);
-        Ok(run(&mut tshark)?.lines().map(str::to_owned).collect())
-    };
+    let chosen = |filter: &str| tshark_with(&["-n", "-Y", filter], &path, &["frame.time_epoch"]).concat();
     let seconds = |nanos: i64| format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
     let (from, to) = (seconds(time(&played["search_start"])), seconds(time(&ending["end"])));
     let console = text(&truth["devices"][0], "mac").to_owned();
@@ -181,8 +167,8 @@ fn one_console_one_match_one_flow() -> Result<()> {
     for (only, filter) in choices {
         let part = directory.path().join("part.pcapng");
         let outcome = padtap_read(&path, &["--only", &only], &part).expect(0);
-        let times: Vec<_> = tests::tool::tshark(&part, &["frame.time_epoch"]).concat();
-        let expected = count(&filter)?;
+        let times = tshark(&part, &["frame.time_epoch"]).concat();
+        let expected = chosen(&filter);
         ensure!(times == expected, "{only}: {} frames, and {} with {filter}", times.len(), expected.len());
         ensure!(outcome.ledger().of_name("frames_written") == times.len() as u64, "{only}: the account");
         ensure!(outcome.records().len() == records.len(), "{only}: records are those of the whole");
@@ -218,7 +204,7 @@ fn a_choice_that_is_none_leaves_everything_as_it_was() -> Result<()> {
 
 #[test]
 fn what_comes_once_is_written_with_what_is_known_by_then() -> Result<()> {
-    if !have(&["tshark"])? {
+    if !have(&["tshark"]) {
         return Ok(());
     }
     let (path, _) = session("profile-a.pcap.gz");

@@ -5,28 +5,19 @@
 //! written, though the reader may die before it reads it: only an answer could tell, and there is none.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Medium;
 use super::outbox::Outbox;
 use crate::output::Backlog;
+use crate::output::contact::Contact;
 use crate::output::destination::Destination;
-use crate::output::peer::Peer;
 use crate::time::Timestamp;
 
 /// Bytes of lines that may wait.
 const QUEUE: usize = 8 * 1024 * 1024;
 /// Bytes that are worth a system call before a flush.
 const BUNDLE: usize = 64 * 1024;
-/// The pause after a failed attempt to connect: doubled each time, to at most the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// How long a reader may take nothing before a file's records no longer wait for it, and before the end of a run does
-/// not. Frames of an interface never wait.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long the end of a run may wait for nobody to come back; and, of a live capture, for a reader that is behind.
-const DRAIN: Duration = Duration::from_secs(2);
-/// How long one look at a socket that has no room takes.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// What to connect to, and how.
 #[derive(Clone, Debug)]
@@ -39,99 +30,46 @@ pub struct SocketConfig {
 
 /// Writes lines to a socket.
 pub struct Socket {
-    config: SocketConfig,
-    peer: Option<Peer>,
+    contact: Contact,
+    /// Whether a datagram is a line.
+    datagrams: bool,
     outbox: Outbox,
     lost: u64,
-    /// When to connect again, and the pause after that.
-    retry: Instant,
-    pause: Duration,
-    /// When a reader was last known to be well.
-    progress: Instant,
-    /// Whether it was said that nobody reads.
-    said: bool,
 }
 
 impl Socket {
     /// Connects; that nobody is there yet is no failure.
     pub fn new(config: SocketConfig) -> Self {
-        let now = Instant::now();
-        let outbox = Outbox::new(QUEUE);
-        let mut socket =
-            Self { config, peer: None, outbox, lost: 0, retry: now, pause: BACKOFF.0, progress: now, said: false };
-        socket.reconnect();
+        let datagrams = matches!(config.destination, Destination::Unixgram(_));
+        let contact = Contact::with(config.destination, config.live, "nobody reads");
+        let mut socket = Self { contact, datagrams, outbox: Outbox::new(QUEUE), lost: 0 };
+        socket.contact.reconnect(socket.lost);
         socket
     }
 
-    fn reconnect(&mut self) {
-        if self.peer.is_some() || Instant::now() < self.retry {
-            return;
-        }
-        match Peer::connect(&self.config.destination) {
-            Ok(peer) => {
-                if std::mem::take(&mut self.said) {
-                    log::warn!("{}: connected, {} records were lost so far", self.config.destination, self.lost);
-                }
-                self.peer = Some(peer);
-                (self.pause, self.progress) = (BACKOFF.0, Instant::now());
-            }
-            Err(error) => {
-                self.say(&error);
-                self.retry = Instant::now() + self.pause;
-                self.pause = (self.pause * 2).min(BACKOFF.1);
-            }
-        }
-    }
-
-    /// Once for each time that nobody reads.
-    fn say(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.said, true) {
-            log::warn!("{}: nobody reads ({error}); trying again", self.config.destination);
-        }
-    }
-
-    fn disconnect(&mut self, error: &io::Error) {
-        self.peer = None;
+    fn connect_anew(&mut self, error: &io::Error) {
+        self.contact.disconnect(error);
         self.outbox.rewind();
-        self.retry = Instant::now();
-        self.say(error);
+        self.contact.reconnect(self.lost);
     }
 
     /// Sends what there is room for.
     fn pump(&mut self) {
-        self.reconnect();
-        let datagrams = matches!(self.config.destination, Destination::Unixgram(_));
-        if !datagrams && self.peer.as_ref().is_some_and(Peer::is_gone) {
-            self.disconnect(&io::ErrorKind::UnexpectedEof.into());
-            self.reconnect();
+        self.contact.reconnect(self.lost);
+        if !self.datagrams && self.contact.is_gone() {
+            self.connect_anew(&io::ErrorKind::UnexpectedEof.into());
         }
-        while let Some(peer) = &self.peer
-            && self.outbox.unsent() > 0
-        {
-            let bytes = if datagrams { self.outbox.next_line() } else { self.outbox.next_bytes() };
-            match peer.send(bytes) {
-                Ok(count) => {
-                    self.outbox.advance(count);
-                    self.progress = Instant::now();
-                }
+        while self.contact.is_open() && self.outbox.unsent() > 0 {
+            let bytes = if self.datagrams { self.outbox.next_line() } else { self.outbox.next_bytes() };
+            match self.contact.send(bytes) {
+                Ok(count) => self.outbox.advance(count),
                 Err(error) if is_no_room(&error) => return,
                 Err(error) if is_too_long(&error) => {
                     self.outbox.drop_line();
                     self.lost += 1;
                 }
-                Err(error) => {
-                    self.disconnect(&error);
-                    self.reconnect();
-                }
+                Err(error) => self.connect_anew(&error),
             }
-        }
-    }
-
-    /// Waits a moment for room, or for somebody to come.
-    fn wait(&self) {
-        match &self.peer {
-            Some(peer) => peer.wait(LOOK),
-            None => std::thread::sleep(LOOK),
         }
     }
 }
@@ -151,8 +89,8 @@ impl Medium for Socket {
         if !self.outbox.has_room(line.len()) {
             self.pump();
         }
-        while !self.config.live && !self.outbox.has_room(line.len()) && self.progress.elapsed() < PATIENCE {
-            self.wait();
+        while !self.outbox.has_room(line.len()) && self.contact.may_wait() {
+            self.contact.wait();
             self.pump();
         }
         if self.outbox.has_room(line.len()) {
@@ -174,16 +112,11 @@ impl Medium for Socket {
     fn settle(&mut self) -> io::Result<()> {
         let begun = Instant::now();
         self.pump();
-        while self.outbox.unsent() > 0 || self.peer.is_none() {
-            let enough = if self.config.live || self.peer.is_none() {
-                begun.elapsed() >= DRAIN
-            } else {
-                self.progress.elapsed() >= PATIENCE
-            };
-            if enough {
+        while self.outbox.unsent() > 0 || !self.contact.is_open() {
+            if !self.contact.may_drain(begun) {
                 return self.give_up();
             }
-            self.wait();
+            self.contact.wait();
             self.pump();
         }
         Ok(())
@@ -203,7 +136,7 @@ impl Socket {
     fn give_up(&mut self) -> io::Result<()> {
         let left = self.outbox.clear() as u64;
         self.lost += left;
-        let state = if self.peer.take().is_some() { "its reader is too slow" } else { "nobody reads it" };
+        let state = if self.contact.close() { "its reader is too slow" } else { "nobody reads it" };
         let message = format!("{state}; {left} records at the end are lost, {} in all", self.lost);
         Err(io::Error::new(io::ErrorKind::NotConnected, message))
     }

@@ -16,7 +16,7 @@ pub fn pool(count: usize, size: usize, wait: bool) -> (Filler, Drain) {
         let _ = give_free.try_send(Block::new(size));
     }
     (
-        Filler { free: take_free, full: give_full, block: None, wait, dropped: 0 },
+        Filler { free: take_free, full: give_full, block: None, wait, dropped: 0, untold: 0 },
         Drain { full: take_full, free: give_free },
     )
 }
@@ -29,21 +29,34 @@ pub struct Filler {
     block: Option<Block>,
     wait: bool,
     dropped: u64,
+    /// Packets lost of which no packet tells yet.
+    untold: u64,
 }
 
 impl Filler {
     /// Adds a packet to the present block. `false` if it was dropped, for want of a block or because the writer is
-    /// gone; it is counted.
+    /// gone; it is counted. The packet tells how many were lost since the one before it.
     #[inline]
-    pub fn push(&mut self, frame: &Frame<'_>, note: Note<'_>) -> bool {
+    pub fn push(&mut self, frame: &Frame<'_>, comment: Option<&str>) -> bool {
+        let pushed = self.put(frame, Note { comment, drops: (self.untold > 0).then_some(self.untold) });
+        self.dropped += u64::from(!pushed);
+        self.untold = if pushed { 0 } else { self.untold + 1 };
+        pushed
+    }
+
+    #[inline]
+    fn put(&mut self, frame: &Frame<'_>, note: Note<'_>) -> bool {
         if self.block.as_mut().is_some_and(|block| block.push(frame, note)) {
             return true;
         }
         self.flush();
         self.block = if self.wait { self.free.recv().ok() } else { self.free.try_recv().ok() };
-        let pushed = self.block.as_mut().is_some_and(|block| block.push(frame, note));
-        self.dropped += u64::from(!pushed);
-        pushed
+        self.block.as_mut().is_some_and(|block| block.push(frame, note))
+    }
+
+    /// So many packets were lost on their way here.
+    pub fn lose(&mut self, packets: u64) {
+        self.untold += packets;
     }
 
     /// Hands in what there is, so that a reader of the file sees it though the block is not full.
@@ -64,7 +77,7 @@ impl Filler {
 
 impl Clone for Filler {
     fn clone(&self) -> Self {
-        Self { free: self.free.clone(), full: self.full.clone(), block: None, wait: self.wait, dropped: 0 }
+        Self { free: self.free.clone(), full: self.full.clone(), block: None, wait: self.wait, dropped: 0, untold: 0 }
     }
 }
 

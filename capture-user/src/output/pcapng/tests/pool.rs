@@ -9,11 +9,17 @@ fn frames(count: i64) -> Vec<Owned> {
 #[test]
 fn a_live_capture_drops_and_counts() {
     let (mut filler, drain) = pool(2, 1000, false);
-    let taken = frames(100).iter().filter(|frame| filler.push(&frame.frame(), Note::default())).count();
+    let taken = frames(100).iter().filter(|frame| filler.push(&frame.frame(), None)).count();
     assert_eq!(taken, 14, "two blocks of seven");
     assert_eq!(filler.take_dropped(), 86);
+    drain.give_back(drain.take().unwrap());
+    filler.lose(4);
+    assert!(filler.push(&frames(1)[0].frame(), None) && filler.push(&frames(1)[0].frame(), None));
     drop(filler);
-    assert_eq!(std::iter::from_fn(|| drain.take()).map(|block| block.packets()).collect::<Vec<_>>(), [7, 7]);
+    let blocks: Vec<_> = std::iter::from_fn(|| drain.take()).collect();
+    assert_eq!(blocks.iter().map(Block::packets).collect::<Vec<_>>(), [7, 2]);
+    let tells = |bytes: &[u8]| bytes.windows(12).any(|option| option == [4, 0, 8, 0, 90, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(blocks[1].iter().map(|packet| tells(packet.bytes)).collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]
@@ -26,7 +32,7 @@ fn a_file_waits_and_loses_nothing() {
         for mut filler in [first.clone(), first] {
             scope.spawn(move || {
                 for frame in frames(5000) {
-                    assert!(filler.push(&frame.frame(), Note::default()));
+                    assert!(filler.push(&frame.frame(), None));
                 }
             });
         }
@@ -46,10 +52,10 @@ fn blocks_are_written_in_the_order_handed_in() {
     let (mut one, drain) = pool(8, 1000, true);
     let mut other = one.clone();
     let mut writer = Writer::create(to(&path)).unwrap();
-    other.push(&ethernet(3, 1).frame(), Note::default());
-    one.push(&ethernet(1, 1).frame(), Note::default());
+    other.push(&ethernet(3, 1).frame(), None);
+    one.push(&ethernet(1, 1).frame(), None);
     one.flush();
-    one.push(&ethernet(2, 1).frame(), Note::default());
+    one.push(&ethernet(2, 1).frame(), None);
     one.flush();
     drop((other, one));
     drain.run(&mut writer, |_| ());
@@ -69,7 +75,7 @@ fn every_packet_after_the_end_is_counted() {
     let (dropped, drained) = std::thread::scope(|scope| {
         let worker = scope.spawn(move || {
             for frame in frames(1000) {
-                filler.push(&frame.frame(), Note::default());
+                filler.push(&frame.frame(), None);
             }
             filler.flush();
             filler.take_dropped()
