@@ -18,7 +18,6 @@ mod tcp;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -98,9 +97,9 @@ pub struct Flow {
     /// Ethernet addresses of source and destination, from the first packet.
     pub macs: Option<(Mac, Mac)>,
     /// VLANs of the first packet, outermost first.
-    pub vlan: ArrayVec<u16, 4>,
+    pub vlan: Box<[u16]>,
     /// Tunnels of the first packet, outermost first.
-    pub encap: ArrayVec<&'static str, 4>,
+    pub encap: Box<[&'static str]>,
     /// What TCP shows of itself.
     pub tcp: Option<Connection>,
     /// The protocol it speaks.
@@ -158,8 +157,8 @@ impl Flow {
             end: time,
             traffic: Default::default(),
             macs: packet.macs,
-            vlan: packet.vlan.clone(),
-            encap: packet.encap.clone(),
+            vlan: packet.vlan.as_slice().into(),
+            encap: packet.encap.as_slice().into(),
             tcp: (key.protocol() == Protocol::TCP).then(Connection::default),
             application: Application::default(),
             watch: Watch::default(),
@@ -176,7 +175,8 @@ impl Flow {
     /// By how many bytes what it holds beside its slot has grown since it was last weighed, for [`Table::charge`].
     pub fn weigh(&mut self) -> isize {
         let shapes = self.traffic.iter().filter(|traffic| traffic.shape.is_some()).count();
-        let bytes = shapes * size_of::<Shape>() + self.application.memory();
+        let shapes = shapes * size_of::<Shape>();
+        let bytes = shapes + size_of_val(&*self.vlan) + size_of_val(&*self.encap) + self.application.memory();
         let before = std::mem::replace(&mut self.weight, u32::try_from(bytes).unwrap_or(u32::MAX));
         self.weight as isize - before as isize
     }

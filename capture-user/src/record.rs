@@ -97,8 +97,8 @@ impl Subject {
             src_port: ports.then(|| source.port()),
             dst_ip: Some(destination.ip()),
             dst_port: ports.then(|| destination.port()),
-            vlan: flow.vlan.as_slice().into(),
-            encap: flow.encap.as_slice().into(),
+            vlan: flow.vlan.clone(),
+            encap: flow.encap.clone(),
         }
     }
 

@@ -41,14 +41,16 @@ mod queue_of {
     pub(super) const CLOSED: u8 = 3;
 }
 
-/// Slots that a table begins with.
-const FEW: usize = 16;
-
+/// Flows by index, in chunks of slots that stay where they are: a table that grows copies nothing, and takes no more than
+/// its flows need.
 #[derive(Debug, Default)]
 struct Slab {
-    slots: Vec<Option<Flow>>,
+    chunks: Vec<Vec<Option<Flow>>>,
     free: Vec<u32>,
 }
+
+/// Slots of a chunk: a power of two.
+const CHUNK: usize = 256;
 
 impl Places for Slab {
     fn place(&mut self, index: u32) -> Option<&mut Place> {
@@ -59,31 +61,40 @@ impl Places for Slab {
 impl Slab {
     #[inline]
     fn get(&self, index: u32) -> Option<&Flow> {
-        self.slots.get(index as usize)?.as_ref()
+        self.chunks.get(index as usize / CHUNK)?.get(index as usize % CHUNK)?.as_ref()
     }
 
     #[inline]
     fn get_mut(&mut self, index: u32) -> Option<&mut Flow> {
-        self.slots.get_mut(index as usize)?.as_mut()
+        self.slot(index)?.as_mut()
     }
 
-    /// Grows twofold, but never beyond `capacity`: a table that may hold so many flows takes no more than they need.
-    fn insert(&mut self, capacity: usize, flow: impl FnOnce(u32) -> Flow) -> u32 {
-        let index = self.free.pop().unwrap_or_else(|| {
-            if self.slots.len() == self.slots.capacity() {
-                let wanted = (self.slots.len() * 2).clamp(FEW, capacity.max(FEW));
-                self.slots.reserve_exact(wanted.saturating_sub(self.slots.len()));
-            }
-            self.slots.push(None);
-            (self.slots.len() - 1) as u32
-        });
-        self.slots[index as usize] = Some(flow(index));
+    #[inline]
+    fn slot(&mut self, index: u32) -> Option<&mut Option<Flow>> {
+        self.chunks.get_mut(index as usize / CHUNK)?.get_mut(index as usize % CHUNK)
+    }
+
+    fn insert(&mut self, flow: impl FnOnce(u32) -> Flow) -> u32 {
+        let index = self.free.pop().unwrap_or_else(|| self.fresh());
+        if let Some(slot) = self.slot(index) {
+            *slot = Some(flow(index));
+        }
         index
+    }
+
+    /// A slot that there was not before.
+    fn fresh(&mut self) -> u32 {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let last = self.chunks.len() - 1;
+        self.chunks[last].push(None);
+        (last * CHUNK + self.chunks[last].len() - 1) as u32
     }
 
     /// Takes a flow out. It is told of where it stands: it is large.
     fn remove(&mut self, index: u32, told: impl FnOnce(&mut Flow)) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slot(index) else { return };
         if let Some(flow) = slot {
             told(flow);
             *slot = None;
@@ -245,7 +256,7 @@ impl Table {
 
     /// Every flow, in no order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Flow> {
-        self.flows.slots.iter_mut().flatten()
+        self.flows.chunks.iter_mut().flatten().flatten()
     }
 
     #[inline]
@@ -279,7 +290,7 @@ impl Table {
         // A SYN with ACK is an answer: the capture missed the question, and the receiver is the one who asked.
         let answer = packet.transport.tcp().is_some_and(|tcp| tcp.flags.syn() && tcp.flags.ack());
         let flow = |index| Flow::new(index, key, swapped != answer, packet, time);
-        let index = self.flows.insert(self.config.capacity, flow);
+        let index = self.flows.insert(flow);
         let (flows, hasher) = (&self.flows, &self.hasher);
         self.index.insert_unique(hash, index, |&other| flows.get(other).map_or(0, |flow| hasher.hash_one(flow.key)));
         let queue = match key.protocol() {
