@@ -97,7 +97,17 @@ fn find_or_install_linker(root: &Path) -> Result<PathBuf> {
     let llvm = find_or_install_llvm()?;
     run_visibly(
         Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["install", "bpf-linker", "--version", LINKER, "--locked", "--no-default-features", "--features"])
+            // What takes time in it is LLVM, which comes built; so it is not worth optimising.
+            .args([
+                "install",
+                "--debug",
+                "bpf-linker",
+                "--version",
+                LINKER,
+                "--locked",
+                "--no-default-features",
+                "--features",
+            ])
             .arg(format!("llvm-{LLVM}"))
             .arg("--root")
             .arg(&own)
