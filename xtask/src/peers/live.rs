@@ -72,7 +72,7 @@ const LIVE: &[Live] = &[
     Live {
         name: "padtap capture",
         program: "padtap",
-        arguments: &["capture", "-i", NEAR, "--workers", "0", "--quiet", "--output", "{out}"],
+        arguments: &["capture", "-i", NEAR, "--ring", "16384", "--workers", "0", "--quiet", "--output", "{out}"],
         received: from_records,
     },
     Live {
