@@ -14,6 +14,7 @@ mod port;
 mod prefixes;
 pub mod refresh;
 mod signature;
+mod texts;
 mod vocabulary;
 pub mod wireshark;
 
