@@ -122,8 +122,10 @@ fn a_reader_of_streams_waits_for_its_buffers() {
 fn shares_of_a_file_are_the_whole_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), long()).unwrap();
-    let whole = read_paths(&[file.path()]);
-    let shares: Vec<_> = open([file.path()], by_length).unwrap().split(4).iter_mut().map(drain).collect();
+    let long_ones = |frame: &Frame<'_>| by_length(frame).filter(|length| *length > 60);
+    let whole = drain(&mut open([file.path()], long_ones).unwrap());
+    assert_eq!((whole.tally.seen, whole.tally.filtered), (600, 100));
+    let shares: Vec<_> = open([file.path()], long_ones).unwrap().split(4).iter_mut().map(drain).collect();
     assert_eq!(shares.len(), 4);
     assert!(shares.iter().zip(0..).all(|(share, index)| share.frames.iter().all(|seen| seen.data.len() % 4 == index)));
     assert_eq!(shares.iter().fold(Tally::default(), |sum, share| sum + share.tally), whole.tally);
