@@ -98,10 +98,7 @@ fn append_escaped(line: &mut Vec<u8>, text: &[u8]) {
             b'\n' => line.extend_from_slice(b"\\n"),
             0x0c => line.extend_from_slice(b"\\f"),
             b'\r' => line.extend_from_slice(b"\\r"),
-            0..0x20 => {
-                let digit = |number: u8| if number < 10 { b'0' + number } else { b'a' + number - 10 };
-                line.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 0xf)]);
-            }
+            0..0x20 => line.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
             _ => line.push(*byte),
         }
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use arrayvec::ArrayString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
@@ -52,17 +53,12 @@ impl Timestamp {
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
     }
-}
 
-/// "2015-07-25T21:12:49.436349000Z" is so long.
-const TEXT: usize = 30;
-
-impl Timestamp {
-    /// Its text. Every record has several, so they are made in a straight line.
+    /// Its text, as "2015-07-25T21:12:49.436349000Z". Every record has several, so they are made in a straight line.
     ///
     /// The date is reckoned in years that begin in March and days since 0000-03-01, of which the epoch is the 719,468th;
     /// 400 years have 146,097 days, and the months from March on begin at day (153 month + 2) / 5.
-    pub(crate) fn text(self) -> [u8; TEXT] {
+    pub(crate) fn text(self) -> ArrayString<30> {
         let seconds = self.0.div_euclid(1_000_000_000);
         // 1677 to 2262, so that all of this is positive and small from here on.
         let days = (seconds.div_euclid(86_400) + 719_468) as u32;
@@ -93,19 +89,19 @@ impl Timestamp {
             text[at + 1] = b'0' + (number % 10) as u8;
         }
         text[28] = b'0' + (nanos % 10) as u8;
-        text
+        ArrayString::from_byte_string(&text).unwrap_or_default()
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+        f.write_str(&self.text())
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+        serializer.serialize_str(&self.text())
     }
 }
 

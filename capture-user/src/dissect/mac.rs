@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use arrayvec::ArrayString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
@@ -16,18 +17,16 @@ impl Mac {
     pub const fn is_group(self) -> bool {
         self.0[0] & 1 == 1
     }
-}
 
-impl Mac {
     /// Its text: every record has one.
-    fn text(self) -> [u8; 17] {
+    fn text(self) -> ArrayString<17> {
         let mut text = [b':'; 17];
         for (place, byte) in text.chunks_mut(3).zip(self.0) {
             if let [high, low, ..] = place {
                 (*high, *low) = (hex(byte >> 4), hex(byte & 0x0f));
             }
         }
-        text
+        ArrayString::from_byte_string(&text).unwrap_or_default()
     }
 }
 
@@ -38,7 +37,7 @@ const fn hex(number: u8) -> u8 {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+        f.write_str(&self.text())
     }
 }
 
@@ -61,7 +60,7 @@ impl FromStr for Mac {
 
 impl Serialize for Mac {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+        serializer.serialize_str(&self.text())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use arrayvec::ArrayString;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -45,19 +46,19 @@ impl CommunityId {
     }
 
     /// Its text, `1:` and base64: nearly every record has one.
-    fn text(&self) -> [u8; 30] {
+    fn text(&self) -> ArrayString<30> {
         let mut text = *b"1:____________________________";
         if let Some(base64) = text.get_mut(2..) {
             // 20 bytes are 28 characters.
             let _ = STANDARD.encode_slice(self.0, base64);
         }
-        text
+        ArrayString::from_byte_string(&text).unwrap_or_default()
     }
 }
 
 impl fmt::Display for CommunityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+        f.write_str(&self.text())
     }
 }
 
@@ -77,7 +78,7 @@ impl FromStr for CommunityId {
 
 impl Serialize for CommunityId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+        serializer.serialize_str(&self.text())
     }
 }
 

@@ -29,7 +29,7 @@ impl Encode for Ndjson {
         line.extend_from_slice(b"{\"kind\":\"");
         line.extend_from_slice(record.kind.as_bytes());
         line.extend_from_slice(b"\",\"ts\":\"");
-        line.extend_from_slice(&record.time.text());
+        line.extend_from_slice(record.time.text().as_bytes());
         line.push(b'"');
         line.extend_from_slice(&self.sensor);
         append_fields(line, &record.subject)?;
