@@ -12,6 +12,8 @@ const GATEWAY: &str = "02:00:00:00:00:01";
 const PAYLOAD: usize = 1400;
 /// Bytes of IP of one such packet.
 const BYTES: u64 = 20 + 20 + PAYLOAD as u64;
+/// Packets that a flow has before it is known as a download, at the least: that takes a million bytes.
+const DOWNLOAD: u64 = 1_000_000 / BYTES;
 
 /// A segment of a file that a server sends to the console.
 fn segment() -> Vec<u8> {
@@ -36,23 +38,25 @@ fn a_download_is_counted_and_not_taken() {
             let mut sender = Sender::new();
             // Enough to be known as a download.
             (0..BEFORE).for_each(|_| sender.send(&segment()));
-            padtap.wait_for_counter("dissected", BEFORE);
-            // The program is told within some 20 ms; how soon changes nothing but the division below.
+            padtap.wait_for_counter("seen", BEFORE);
+            // The program is told within some 20 ms of the packet that makes it a download, so the last of these may
+            // be shunted already, if sending them took that long.
             thread::sleep(Duration::from_millis(200));
             (0..AFTER).for_each(|_| sender.send(&segment()));
             (0..TICKS).for_each(|_| sender.send(&tick()));
             padtap.wait_for_counter("seen", BEFORE + AFTER + TICKS);
             let records = padtap.interrupt().expect(0).records();
             let ledger = final_ledger(&records);
-            assert_eq!((ledger.of_name("shunted"), ledger.lost()), (AFTER, 0), "{ledger:?}");
-            assert_eq!(ledger.of_name("dissected"), BEFORE + TICKS);
+            let shunted = ledger.of_name("shunted");
+            assert!((AFTER..AFTER + BEFORE - DOWNLOAD).contains(&shunted), "{ledger:?}");
+            assert_eq!((ledger.of_name("dissected"), ledger.lost()), (BEFORE + AFTER + TICKS - shunted, 0));
             let flow =
                 |port: u64| of_kind(&records, "flow").find(|flow| flow["src_port"] == port).expect("its flow").clone();
             let (download, game) = (flow(80), flow(50_001));
             assert_eq!(download["role"], "download");
             assert_eq!(download["packets_out"], BEFORE + AFTER);
             assert_eq!(download["bytes_out"], (BEFORE + AFTER) * BYTES);
-            assert_eq!(download["packets_shunted"], AFTER);
+            assert_eq!(download["packets_shunted"], shunted);
             assert_eq!((&game["packets_out"], game.get("packets_shunted")), (&TICKS.into(), None));
         }
     });
