@@ -26,7 +26,7 @@ use self::devices::Meeting;
 use crate::dissect::app::{Direction, Event};
 use crate::dissect::{Mac, Packet};
 use crate::flow::Flow;
-use crate::knowledge::Knowledge;
+use crate::knowledge::{Knowledge, Role};
 use crate::time::Timestamp;
 
 /// The devices that the shards of one run know together: what one console says of itself may reach several of them. It is
@@ -89,9 +89,14 @@ impl Classifier {
         }
     }
 
-    /// Looks at one of the first payloads of a flow; [`Marks::wanted`](crate::flow::Marks::wanted) says whether it is.
+    /// Looks at one of the first payloads of a flow, after its conversation did;
+    /// [`Marks::wanted`](crate::flow::Marks::wanted) says whether it is.
     pub fn look(&mut self, flow: &mut Flow, direction: Direction, packet: &Packet<'_>, now: Timestamp) {
-        signature::look(flow, direction, packet, &self.knowledge.signatures);
+        let signatures = &self.knowledge.signatures;
+        let rule = flow.application.label.app.and_then(|app| signatures.protocol(app));
+        if !rule.and_then(|rule| rule.role).is_some_and(Role::is_anybodys) {
+            signature::look(flow, direction, packet, signatures);
+        }
         if flow.marks.count(direction) {
             self.bursts.join(flow, direction, packet.payload_length, now);
         }

@@ -100,8 +100,8 @@ pub struct Flow {
     pub vlan: Box<[u16]>,
     /// Tunnels of the first packet, outermost first.
     pub encap: Box<[&'static str]>,
-    /// What TCP shows of itself.
-    pub tcp: Option<Connection>,
+    /// What TCP shows of itself; most flows are not over it.
+    pub tcp: Option<Box<Connection>>,
     /// The protocol it speaks.
     pub application: Application,
     /// What the timeline keeps of it.
@@ -159,7 +159,7 @@ impl Flow {
             macs: packet.macs,
             vlan: packet.vlan.as_slice().into(),
             encap: packet.encap.as_slice().into(),
-            tcp: (key.protocol() == Protocol::TCP).then(Connection::default),
+            tcp: (key.protocol() == Protocol::TCP).then(Box::default),
             application: Application::default(),
             watch: Watch::default(),
             marks: Marks::default(),
@@ -176,7 +176,9 @@ impl Flow {
     pub fn weigh(&mut self) -> isize {
         let shapes = self.traffic.iter().filter(|traffic| traffic.shape.is_some()).count();
         let shapes = shapes * size_of::<Shape>();
-        let bytes = shapes + size_of_val(&*self.vlan) + size_of_val(&*self.encap) + self.application.memory();
+        let connection = self.tcp.as_deref().map_or(0, size_of_val);
+        let tags = size_of_val(&*self.vlan) + size_of_val(&*self.encap);
+        let bytes = connection + shapes + tags + self.application.memory();
         let before = std::mem::replace(&mut self.weight, u32::try_from(bytes).unwrap_or(u32::MAX));
         self.weight as isize - before as isize
     }
@@ -224,7 +226,7 @@ impl Flow {
     /// Itself as a holder, if its streams hold bytes: for [`Table::relieve`].
     #[inline]
     pub fn holder(&self) -> Option<Holder> {
-        self.tcp.as_ref().is_some_and(Connection::holds).then_some(Holder(self.index, self.start))
+        self.tcp.as_ref().is_some_and(|connection| connection.holds()).then_some(Holder(self.index, self.start))
     }
 
     /// Whether what it holds beside its slot may have changed with its latest packet, which went this way.

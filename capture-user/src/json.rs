@@ -80,14 +80,8 @@ fn append_text(line: &mut Vec<u8>, text: &str) {
     line.push(b'"');
 }
 
-/// Bytes that are looked at together.
-const CHUNK: usize = 16;
-
 fn append_escaped(line: &mut Vec<u8>, text: &[u8]) {
-    // Without branches, so that a chunk takes a few instructions.
-    let is_plain = |chunk: &[u8]| !chunk.iter().fold(false, |found, byte| found | must_be_escaped(*byte));
-    let (chunks, rest) = text.as_chunks::<CHUNK>();
-    if chunks.iter().all(|chunk| is_plain(chunk)) && is_plain(rest) {
+    if is_plain(text) {
         return line.extend_from_slice(text);
     }
     for byte in text {
@@ -101,6 +95,22 @@ fn append_escaped(line: &mut Vec<u8>, text: &[u8]) {
             0..0x20 => line.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
             _ => line.push(*byte),
         }
+    }
+}
+
+/// Whether nothing has to be escaped. Bytes are looked at together, without branches, so that many take a few
+/// instructions; the last ones of a text together with some of those before them.
+fn is_plain(text: &[u8]) -> bool {
+    fn all<const N: usize>(chunk: &[u8; N]) -> bool {
+        !chunk.iter().fold(false, |found, byte| found | must_be_escaped(*byte))
+    }
+    if let Some(last) = text.last_chunk::<16>() {
+        let (chunks, _) = text.as_chunks::<16>();
+        return chunks.iter().all(all) && all(last);
+    }
+    match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(first), Some(last)) => all(first) && all(last),
+        _ => !text.iter().any(|byte| must_be_escaped(*byte)),
     }
 }
 

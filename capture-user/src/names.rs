@@ -7,8 +7,8 @@
 //!   time to live or an hour, whichever is longer (`LEAST_AGE`), at most a day.
 //! - **Shared addresses.** Many names of a content network live at one address. All that were heard of it while they
 //!   hold are kept, the [`MAX_NAMES`] latest of them, and the answer is then [`Lookup::Ambiguous`].
-//! - **Bound.** At most as many addresses as [`Names::with_capacity`] was given; the one that was learned least
-//!   recently makes room, and is counted. An address with its names needs about 250 bytes and the names' text.
+//! - **Bound.** At most as many addresses as [`Names::with_capacity`] was given; then the oldest that was not learned
+//!   again makes room, and is counted. An address with its names needs about 200 bytes and the names' text.
 
 use std::hash::BuildHasher as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -42,23 +42,18 @@ pub struct Names {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     capacity: usize,
-    /// The entry learned most recently, and the one learned least recently.
-    newest: u32,
-    oldest: u32,
+    /// Where a full table looks for room next.
+    hand: usize,
     evicted: u64,
 }
-
-/// No entry.
-const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Entry {
     key: Key,
     /// The latest first.
     names: ArrayVec<Learned, MAX_NAMES>,
-    /// Its neighbours in the order of learning.
-    newer: u32,
-    older: u32,
+    /// Whether it was learned again since room was last looked for here.
+    again: bool,
 }
 
 #[derive(Debug)]
@@ -102,9 +97,9 @@ impl Default for Names {
 impl Names {
     /// An empty table for at most `capacity` addresses, at least one; it allocates as it fills.
     pub fn with_capacity(capacity: usize) -> Self {
-        let capacity = capacity.clamp(1, NONE as usize);
+        let capacity = capacity.clamp(1, u32::MAX as usize);
         let (entries, index, hasher) = (Vec::new(), HashTable::new(), DefaultHashBuilder::default());
-        Self { entries, index, hasher, capacity, newest: NONE, oldest: NONE, evicted: 0 }
+        Self { entries, index, hasher, capacity, hand: 0, evicted: 0 }
     }
 
     /// Every address with the name heard last of it; an address that several clients asked about comes several times.
@@ -133,16 +128,14 @@ impl Names {
             return;
         }
         let key = (resolved.client.to_canonical(), resolved.address.to_canonical());
-        let place = match self.find(&key) {
-            Some(place) => {
-                self.unlink(place);
-                place
-            }
-            None => self.insert(key),
+        let hash = self.hasher.hash_one(key);
+        let place = match self.find(hash, &key) {
+            Some(place) => place,
+            None => self.insert(hash, key),
         };
-        self.link(place);
         let age = Duration::from_secs(u64::from(resolved.ttl)).clamp(LEAST_AGE, MOST_AGE);
         if let Some(entry) = self.entries.get_mut(place as usize) {
+            entry.again = !entry.names.is_empty();
             entry.learn(&resolved.name, now, now.after(age));
         }
     }
@@ -161,9 +154,9 @@ impl Names {
     }
 
     fn heard_by(&self, client: IpAddr, server: IpAddr, now: Timestamp) -> Lookup<'_> {
-        let Some(entry) = self.find(&(client, server)).and_then(|place| self.entries.get(place as usize)) else {
-            return Lookup::Unknown;
-        };
+        let key = (client, server);
+        let found = self.find(self.hasher.hash_one(key), &key);
+        let Some(entry) = found.and_then(|place| self.entries.get(place as usize)) else { return Lookup::Unknown };
         let candidates = Candidates { names: &entry.names, now };
         let mut names = candidates.iter();
         match (names.next(), names.next()) {
@@ -173,64 +166,41 @@ impl Names {
         }
     }
 
-    fn find(&self, key: &Key) -> Option<u32> {
-        self.index.find(self.hasher.hash_one(key), |place| self.key(*place) == Some(key)).copied()
+    fn find(&self, hash: u64, key: &Key) -> Option<u32> {
+        self.index.find(hash, |place| self.entries.get(*place as usize).is_some_and(|entry| entry.key == *key)).copied()
     }
 
-    fn key(&self, place: u32) -> Option<&Key> {
-        self.entries.get(place as usize).map(|entry| &entry.key)
-    }
-
-    /// Makes an entry that is in no order yet; a full table gives up its oldest for it.
-    fn insert(&mut self, key: Key) -> u32 {
-        let entry = Entry { key, names: ArrayVec::new(), newer: NONE, older: NONE };
+    /// Makes an entry without names; a full table gives up another for it.
+    fn insert(&mut self, hash: u64, key: Key) -> u32 {
+        let entry = Entry { key, names: ArrayVec::new(), again: false };
         let place = if self.entries.len() < self.capacity {
             self.entries.push(entry);
-            (self.entries.len() - 1) as u32
+            self.entries.len() - 1
         } else {
-            let place = self.oldest;
-            self.evicted += 1;
-            self.unlink(place);
-            if let Some(old) = self.entries.get_mut(place as usize) {
-                let hash = self.hasher.hash_one(old.key);
-                if let Ok(found) = self.index.find_entry(hash, |indexed| *indexed == place) {
-                    found.remove();
-                }
-                *old = entry;
-            }
+            let place = self.make_room();
+            self.entries[place] = entry;
             place
-        };
+        } as u32;
         let Self { entries, index, hasher, .. } = self;
-        index.insert_unique(hasher.hash_one(key), place, |place| {
+        index.insert_unique(hash, place, |place| {
             entries.get(*place as usize).map_or(0, |entry| hasher.hash_one(entry.key))
         });
         place
     }
 
-    /// Makes an entry the newest.
-    fn link(&mut self, place: u32) {
-        let behind = std::mem::replace(&mut self.newest, place);
-        match self.entries.get_mut(behind as usize) {
-            Some(entry) => entry.newer = place,
-            None => self.oldest = place,
-        }
-        if let Some(entry) = self.entries.get_mut(place as usize) {
-            (entry.newer, entry.older) = (NONE, behind);
-        }
-    }
-
-    /// Takes an entry out of the order.
-    fn unlink(&mut self, place: u32) {
-        let Some((newer, older)) = self.entries.get(place as usize).map(|entry| (entry.newer, entry.older)) else {
-            return;
-        };
-        match self.entries.get_mut(newer as usize) {
-            Some(entry) => entry.older = older,
-            None => self.newest = older,
-        }
-        match self.entries.get_mut(older as usize) {
-            Some(entry) => entry.newer = newer,
-            None => self.oldest = newer,
+    /// Forgets the next entry that was not learned again; who was has another round.
+    fn make_room(&mut self) -> usize {
+        loop {
+            let place = self.hand;
+            self.hand = (place + 1) % self.entries.len();
+            if !std::mem::take(&mut self.entries[place].again) {
+                let hash = self.hasher.hash_one(self.entries[place].key);
+                if let Ok(found) = self.index.find_entry(hash, |indexed| *indexed as usize == place) {
+                    found.remove();
+                }
+                self.evicted += 1;
+                return place;
+            }
         }
     }
 }

@@ -213,9 +213,6 @@ impl Traffic {
             talk.timeline.opened(flow, frame.time);
         }
         let was_open = flow.application.is_open();
-        if flow.marks.wanted(direction, flow.protocol()) && !packet.payload.is_empty() {
-            talk.classifier.look(flow, direction, packet, frame.time);
-        }
         match &packet.transport {
             Transport::Udp(_) => {
                 if was_open {
@@ -228,6 +225,9 @@ impl Traffic {
                 talk.timeline.segment(flow, direction, packet, frame.time);
             }
             _ => {}
+        }
+        if flow.marks.wanted(direction, flow.protocol()) && !packet.payload.is_empty() {
+            talk.classifier.look(flow, direction, packet, frame.time);
         }
         if let Some(shunted) = shunted
             && Shunted::is_due(flow)

@@ -85,13 +85,23 @@ impl Timestamp {
             (24, nanos / 1_000 % 100),
             (26, nanos / 10 % 100),
         ] {
-            text[at] = b'0' + (number / 10) as u8;
-            text[at + 1] = b'0' + (number % 10) as u8;
+            text[at..at + 2].copy_from_slice(&PAIRS[number as usize % PAIRS.len()]);
         }
         text[28] = b'0' + (nanos % 10) as u8;
         ArrayString::from_byte_string(&text).unwrap_or_default()
     }
 }
+
+/// The numbers up to 99, in two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < pairs.len() {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@
 //! packets' own times, never from when they are looked at, so one worker or eight say the same.
 
 mod console;
+mod consoles;
 mod early;
 mod facts;
 mod gaps;
@@ -17,7 +18,6 @@ mod tell;
 mod ticks;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -30,7 +30,8 @@ use crate::flow::{Flow, Protocol};
 use crate::knowledge::Knowledge;
 use crate::record::{Record, Subject};
 use crate::time::Timestamp;
-use console::{Console, Leg, Online, SETTLE, Voice};
+use console::{Leg, Online, SECOND, SETTLE, Voice};
+use consoles::Consoles;
 use early::{Early, Shown};
 use gaps::Gaps;
 use run::{Run, Verdict};
@@ -41,10 +42,6 @@ use watch::{Interest, Owner, Sides, Slot, Slots, Stage};
 /// The kinds of records that tell what consoles do.
 pub const HEARD: &[&str] = &["sip"];
 
-/// Consoles kept at most; beyond it the one longest idle is forgotten.
-const MAX_CONSOLES: usize = 1_024;
-/// Consoles that are asked for room.
-const NEIGHBOURS: usize = 8;
 /// A connection that has received so much carries no result.
 const NO_RESULT: u64 = 1 << 20;
 /// How often runs that may be over are looked for.
@@ -53,7 +50,7 @@ const SWEEP: i64 = 1_000_000_000;
 /// All consoles of a shard.
 #[derive(Debug)]
 pub struct Timeline {
-    consoles: BTreeMap<Owner, Console>,
+    consoles: Consoles,
     slots: Slots,
     /// Slots of flows that carry a match.
     running: Vec<u32>,
@@ -68,7 +65,7 @@ impl Timeline {
     /// Knows whose the servers are by this knowledge.
     pub fn new(knowledge: Arc<Knowledge>) -> Self {
         Self {
-            consoles: BTreeMap::new(),
+            consoles: Consoles::default(),
             slots: Slots::default(),
             running: Vec::new(),
             due: i64::MAX,
@@ -90,14 +87,14 @@ impl Timeline {
             return;
         };
         let now = nanos(time);
-        let console = console(&mut self.consoles, sides.owner, now);
+        let console = self.consoles.known(sides.owner, now);
         console.last = now;
         console.device = console.device.or_else(|| sides.device(flow));
         if flow.protocol() != Protocol::TCP {
             return;
         }
         let syn = flow.tcp_flags().is_some_and(|[out, back]| out.syn() || back.syn());
-        console.begun_before |= !syn && now - console.first < console::SECOND;
+        console.begun_before |= !syn && now - console.first < SECOND;
         if console.awaits_result() {
             flow.watch = Watch::upload(console.upload(now, sides.remote.ip()));
         }
@@ -132,7 +129,7 @@ impl Timeline {
                 Shown::Nothing => {}
                 Shown::Answer(trip) => {
                     let (sides, first) = (slot.sides, early.since);
-                    let console = console(&mut self.consoles, sides.owner, first);
+                    let console = self.consoles.known(sides.owner, first);
                     console.probed(sides.local.port(), sides.remote, first, trip, sent.time);
                 }
                 Shown::Fast => self.slots.promote(flow.watch.slot(), sent.time),
@@ -175,7 +172,7 @@ impl Timeline {
         match flow.watch.interest() {
             Interest::Lobby if packet.payload_length > 0 => {
                 let Some(sides) = Sides::of(flow).filter(|sides| sides.up == direction) else { return };
-                console(&mut self.consoles, sides.owner, nanos(time)).told_lobby(nanos(time));
+                self.consoles.known(sides.owner, nanos(time)).told_lobby(nanos(time));
             }
             Interest::Upload => self.count_upload(flow, time),
             _ => {}
@@ -207,7 +204,7 @@ impl Timeline {
             return;
         }
         if let Some(sides) = Sides::of(flow) {
-            console(&mut self.consoles, sides.owner, nanos(time)).signalled(nanos(time));
+            self.consoles.known(sides.owner, nanos(time)).signalled(nanos(time));
         }
     }
 
@@ -248,7 +245,7 @@ impl Timeline {
             self.stop(slot);
         }
         self.tell(i64::MAX, records);
-        for (owner, console) in &self.consoles {
+        for (owner, console) in self.consoles.iter() {
             Teller::new(owner.ip(), console, &self.knowledge, records).rest(console);
         }
         self.consoles.clear();
@@ -265,7 +262,7 @@ impl Timeline {
             && let Some(sides) = Sides::of(flow)
         {
             let start = nanos(flow.start);
-            console(&mut self.consoles, sides.owner, start).online(Online { start, certain, why });
+            self.consoles.known(sides.owner, start).online(Online { start, certain, why });
         }
     }
 
@@ -305,7 +302,7 @@ impl Timeline {
         let live = self.consoles.get(&owner).and_then(|console| console.current.as_ref());
         let live = live.map(|current| current.live.clone()).unwrap_or_default();
         let live_end = live.iter().filter_map(|slot| self.slots.run(*slot)).map(Run::end).max();
-        let shared = console(&mut self.consoles, owner, start).is_shared(start, live_end);
+        let shared = self.consoles.known(owner, start).is_shared(start, live_end);
         self.running.push(index);
         if shared {
             if let Some(current) = self.consoles.get_mut(&owner).and_then(|console| console.current.as_mut()) {
@@ -317,7 +314,7 @@ impl Timeline {
         for slot in live {
             self.stop(slot);
         }
-        let console = console(&mut self.consoles, owner, start);
+        let console = self.consoles.known(owner, start);
         console.begin(start, joined, index);
         Teller::new(owner.ip(), console, &self.knowledge, records).before(console);
     }
@@ -373,7 +370,7 @@ impl Timeline {
     /// Tells of the matches that have been over for long enough.
     fn tell(&mut self, now: i64, records: &mut Vec<Record>) {
         self.due = i64::MAX;
-        for (owner, console) in &mut self.consoles {
+        for (owner, console) in self.consoles.iter_mut() {
             while let Some(over) = console.closed.first() {
                 let due = over.end.saturating_add(SETTLE);
                 if due > now {
@@ -393,23 +390,6 @@ impl Timeline {
 /// leaves the range.
 fn nanos(time: Timestamp) -> i64 {
     time.as_nanos().clamp(0, i64::MAX / 2)
-}
-
-/// The console of this name, new or known.
-fn console(consoles: &mut BTreeMap<Owner, Console>, owner: Owner, now: i64) -> &mut Console {
-    if consoles.len() >= MAX_CONSOLES && !consoles.contains_key(&owner) {
-        make_room(consoles, owner);
-    }
-    consoles.entry(owner).or_insert_with(|| Console::new(now))
-}
-
-/// Forgets the one longest idle of the new console's neighbours, if it can be one that does not play.
-fn make_room(consoles: &mut BTreeMap<Owner, Console>, new: Owner) {
-    let next = consoles.range(new..).chain(consoles.iter()).take(NEIGHBOURS);
-    let idlest = next.min_by_key(|(_, console)| (console.awaits_result(), console.last));
-    if let Some(owner) = idlest.map(|(owner, _)| *owner) {
-        consoles.remove(&owner);
-    }
 }
 
 impl Owner {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use arrayvec::ArrayString;
+use arrayvec::{ArrayString, ArrayVec};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -22,20 +22,21 @@ impl CommunityId {
     /// The name of the flow with this key.
     pub fn of(key: &Key) -> Self {
         let (low, high) = (key.endpoint(false), key.endpoint(true));
-        let mut hash = Sha1::new();
-        hash.update(0u16.to_be_bytes());
+        // Two bytes of seed, two addresses, protocol and padding, two ports.
+        let mut tuple = ArrayVec::<u8, 40>::from_iter([0, 0]);
+        let mut add = |bytes: &[u8]| tuple.try_extend_from_slice(bytes).unwrap_or_default();
         for address in [low.ip(), high.ip()] {
             match address {
-                IpAddr::V4(v4) => hash.update(v4.octets()),
-                IpAddr::V6(v6) => hash.update(v6.octets()),
+                IpAddr::V4(v4) => add(&v4.octets()),
+                IpAddr::V6(v6) => add(&v6.octets()),
             }
         }
-        hash.update([key.protocol().0, 0]);
+        add(&[key.protocol().0, 0]);
         if key.has_ports() {
-            hash.update(low.port().to_be_bytes());
-            hash.update(high.port().to_be_bytes());
+            add(&low.port().to_be_bytes());
+            add(&high.port().to_be_bytes());
         }
-        Self(hash.finalize().into())
+        Self(Sha1::digest(&tuple).into())
     }
 }
 

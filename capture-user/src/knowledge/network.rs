@@ -75,6 +75,14 @@ struct Entry {
     _note: Option<String>,
 }
 
+impl Entry {
+    fn network(self) -> Network {
+        let prefixes = self.v4.len() + self.v6.len();
+        let Self { id, owner, kind, service, region, snapshot, confidence, src, .. } = self;
+        Network { id, owner, kind, service, region, snapshot, confidence, sources: src, prefixes }
+    }
+}
+
 /// Owners by address, the longest prefix first.
 #[derive(Debug, Default)]
 pub struct Networks {
@@ -85,28 +93,21 @@ pub struct Networks {
 
 impl Networks {
     pub(super) fn from_texts<'a>(texts: impl Iterator<Item = &'a Text>) -> Result<Self, Error> {
-        let mut networks = Self::default();
+        let (mut networks, mut v4, mut v6) = (Vec::new(), Vec::new(), Vec::new());
         for text in texts {
             for entry in text.toml::<File>()?.network {
-                networks.insert(entry, text)?;
+                let place = networks.len() as u32;
+                for (list, six, prefixes) in [(&entry.v4, false, &mut v4), (&entry.v6, true, &mut v6)] {
+                    for prefix in list {
+                        let parsed = parse(prefix.get_ref(), six);
+                        let (bits, length) = parsed.map_err(|message| text.error_at(prefix.span(), message))?;
+                        prefixes.push((bits, length, place));
+                    }
+                }
+                networks.push(entry.network());
             }
         }
-        Ok(networks)
-    }
-
-    fn insert(&mut self, entry: Entry, text: &Text) -> Result<(), Error> {
-        let place = self.networks.len() as u32;
-        for (list, six, prefixes) in [(&entry.v4, false, &mut self.v4), (&entry.v6, true, &mut self.v6)] {
-            for prefix in list {
-                let (bits, length) =
-                    parse(prefix.get_ref(), six).map_err(|message| text.error_at(prefix.span(), message))?;
-                prefixes.insert(bits, length, place);
-            }
-        }
-        let prefixes = entry.v4.len() + entry.v6.len();
-        let Entry { id, owner, kind, service, region, snapshot, confidence, src, .. } = entry;
-        self.networks.push(Network { id, owner, kind, service, region, snapshot, confidence, sources: src, prefixes });
-        Ok(())
+        Ok(Self { networks, v4: v4.into_iter().collect(), v6: v6.into_iter().collect() })
     }
 
     /// Whose address it is, and the length of the prefix that says so.

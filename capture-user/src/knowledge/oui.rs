@@ -33,7 +33,7 @@ pub struct Ouis(Prefixes<Vendor>);
 
 impl Ouis {
     pub(super) fn from_texts<'a>(texts: impl Iterator<Item = &'a Text>) -> Result<Self, Error> {
-        let mut prefixes = Prefixes::default();
+        let mut blocks = Vec::new();
         for text in texts {
             let mut begun = false;
             for (number, line) in text.text.lines().enumerate().filter(|(_, line)| !is_empty(line)) {
@@ -41,11 +41,10 @@ impl Ouis {
                     check_columns(line).map_err(|message| text.error_in(number + 1, message))?;
                     continue;
                 }
-                let (bits, length, vendor) = row(line).map_err(|message| text.error_in(number + 1, message))?;
-                prefixes.insert(bits, length, vendor);
+                blocks.push(row(line).map_err(|message| text.error_in(number + 1, message))?);
             }
         }
-        Ok(Self(prefixes))
+        Ok(Self(blocks.into_iter().collect()))
     }
 
     /// Who built the adapter of a MAC; the smallest block that holds it counts.

@@ -1,5 +1,6 @@
 //! What ports are used for: the weakest evidence there is.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -64,9 +65,13 @@ pub struct PortFinding {
     pub confidence: Confidence,
 }
 
-/// All rules.
+/// All rules, and where to find them.
 #[derive(Debug, Default)]
-pub struct Ports(Vec<PortRule>);
+pub struct Ports {
+    rules: Vec<PortRule>,
+    /// For each transport the ports at which the rules in force change, in order, and those in force from there on.
+    spans: [Vec<(u16, Vec<u16>)>; 2],
+}
 
 impl Ports {
     pub(super) fn from_texts<'a>(texts: impl Iterator<Item = &'a Text>) -> Result<Self, Error> {
@@ -74,12 +79,16 @@ impl Ports {
         for text in texts {
             rules.extend(text.toml::<File>()?.port);
         }
-        Ok(Self(rules))
+        let spans = [Transport::Tcp, Transport::Udp].map(|transport| spans(&rules, transport));
+        Ok(Self { rules, spans })
     }
 
     /// What a port is used for on servers in `network`, as far as all rules for it agree.
     pub fn find(&self, transport: Transport, port: u16, network: Option<&str>) -> Option<PortFinding> {
-        let mut rules = self.0.iter().filter(|rule| rule.covers(transport, port, network));
+        let spans = &self.spans[transport as usize];
+        let (_, places) = spans.get(spans.partition_point(|(first, _)| *first <= port).checked_sub(1)?)?;
+        let rules = places.iter().filter_map(|place| self.rules.get(usize::from(*place)));
+        let mut rules = rules.filter(|rule| rule.is_for(network));
         let first = rules.next()?;
         let mut finding = PortFinding {
             service: first.service.clone(),
@@ -98,17 +107,17 @@ impl Ports {
 
     /// Rules known.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.rules.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rules.is_empty()
     }
 
     /// Every rule's ports for people, with its service, confidence and sources.
     pub fn iter(&self) -> impl Iterator<Item = (String, Option<&str>, Option<Role>, Confidence, &[String])> {
-        self.0.iter().map(|rule| {
+        self.rules.iter().map(|rule| {
             let ports: Vec<_> = rule.ports.iter().map(PortRange::to_string).collect();
             let ports = format!("{} {}", rule.transport, ports.join(","));
             (ports, rule.service.as_deref(), rule.role, rule.confidence, &rule.src[..])
@@ -125,12 +134,26 @@ impl std::fmt::Display for PortRange {
     }
 }
 
+/// The rules of a transport by port.
+fn spans(rules: &[PortRule], transport: Transport) -> Vec<(u16, Vec<u16>)> {
+    let ranges = || rules.iter().filter(|rule| rule.transport == transport).flat_map(|rule| &rule.ports);
+    let ends = ranges().flat_map(|range| [Some(*range.0.start()), range.0.end().checked_add(1)]);
+    let changes: BTreeSet<u16> = ends.flatten().collect();
+    let in_force = |port: u16| {
+        let places = rules.iter().enumerate().take(usize::from(u16::MAX));
+        places.filter(|(_, rule)| rule.covers(transport, port)).map(|(place, _)| place as u16).collect()
+    };
+    changes.into_iter().map(|port| (port, in_force(port))).collect()
+}
+
 impl PortRule {
-    fn covers(&self, transport: Transport, port: u16, network: Option<&str>) -> bool {
+    fn covers(&self, transport: Transport, port: u16) -> bool {
+        self.transport == transport && self.ports.iter().any(|range| range.0.contains(&port))
+    }
+
+    fn is_for(&self, network: Option<&str>) -> bool {
         let at_home = |ids: &Vec<Box<str>>| network.is_some_and(|network| ids.iter().any(|id| **id == *network));
-        self.transport == transport
-            && self.ports.iter().any(|range| range.0.contains(&port))
-            && self.network.as_ref().is_none_or(at_home)
+        self.network.as_ref().is_none_or(at_home)
     }
 }
 

@@ -60,6 +60,11 @@ impl Role {
     pub const fn is_vague(self) -> bool {
         matches!(self, Self::Platform | Self::Web | Self::Other)
     }
+
+    /// Whether every device of a network does it alike, so that no payload of it tells of a service.
+    pub const fn is_anybodys(self) -> bool {
+        matches!(self, Self::NameService | Self::Address | Self::Time)
+    }
 }
 
 /// How well an entry is known.

@@ -8,7 +8,7 @@ const BURST: i64 = 1_500_000;
 const KEPT: usize = 640;
 /// What is looked at, in nanoseconds.
 pub(super) const WINDOW: i64 = 4_000_000_000;
-/// How often it is looked at.
+/// How often it is looked at, once it has gone on for so long.
 const PERIOD: i64 = 500_000_000;
 /// Rates of ticks that games use, with a margin (10 to 128 Hz).
 const RATES: (f64, f64) = (9.0, 136.0);
@@ -217,7 +217,7 @@ impl Ticker {
         if self.looked == 0 {
             (self.begun, self.looked) = (sent.time, sent.time);
         }
-        sent.time - self.looked >= PERIOD
+        sent.time - self.looked >= PERIOD && sent.time - self.begun >= WINDOW
     }
 
     /// Looks at the last seconds. `gaps` is only borrowed for its memory.

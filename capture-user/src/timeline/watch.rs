@@ -107,7 +107,7 @@ impl Interest {
 }
 
 /// Who a flow's console is: the host whose flows the shard keeps together, else the pair of hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
     /// The one private address.
     Host(IpAddr),

@@ -9,6 +9,7 @@ mod data;
 mod facts;
 mod message;
 mod name;
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -16,12 +17,10 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
-
 pub use self::facts::{Answers, Exchange, Query, Rcode, Transport};
-pub(super) use self::message::{Entries, Entry, Fingerprint, Header, Record, Section};
-pub use self::message::{Malformed, Type};
-use self::name::Name;
+pub(super) use self::message::{Entries, Entry, Fingerprint, Header, Record};
+pub use self::message::Malformed;
+use self::scan::{Address, Scan};
 use super::exchange::{Asked, Exchanges};
 use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Resolved, Segment, Step};
 use crate::time::Timestamp;
@@ -83,23 +82,22 @@ const MAX_WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Messages that make no sense before the flow is given up.
 const MAX_MALFORMED: u32 = 8;
-/// Names in a chain of aliases that are followed.
-const MAX_ALIASES: usize = 8;
 /// Questions and records in the line about a packet.
 const MAX_SUMMARY: usize = 24;
-/// Addresses learned from one answer.
-const MAX_LEARNED: usize = 32;
 
 fn probe_dns(segment: &Segment<'_>) -> Probe {
     let message = segment.bytes;
     if segment.on_port(&[MDNS_PORT, LLMNR_PORT]) {
         return Probe::No;
     }
-    match verdict(message) {
-        Some(seen) if segment.on_port(&[PORT]) || seen.ordinary => Probe::Yes,
-        None if segment.on_port(&[PORT]) && message.len() >= message::HEADER => Probe::Maybe,
-        _ => Probe::No,
+    if segment.on_port(&[PORT]) {
+        return match begins_well(message) {
+            true => Probe::Yes,
+            false if message.len() >= message::HEADER => Probe::Maybe,
+            false => Probe::No,
+        };
     }
+    if verdict(message).is_some_and(|seen| seen.ordinary) { Probe::Yes } else { Probe::No }
 }
 
 fn probe_on(port: u16, segment: &Segment<'_>) -> Probe {
@@ -118,6 +116,19 @@ fn probe_tcp(segment: &Segment<'_>) -> Probe {
     }
 }
 
+/// Whether a message looks right as far as its first question: at its own port that is enough, and the conversation
+/// reads all of it anyway.
+fn begins_well(message: &[u8]) -> bool {
+    plausible(message).is_some_and(|header| Entries::new(message, header).next().is_none_or(|entry| entry.is_ok()))
+}
+
+/// The header of what may be a message.
+fn plausible(message: &[u8]) -> Option<Header> {
+    let header = Header::read(message)?;
+    let known = matches!(header.opcode(), 0 | 1 | 2 | 4 | 5) && header.flags & 0x0040 == 0;
+    (known && header.fits(message.len())).then_some(header)
+}
+
 /// What a well-formed message looks like.
 struct Verdict {
     /// One question about the Internet and nothing behind the last record: sure even on a foreign port.
@@ -125,11 +136,7 @@ struct Verdict {
 }
 
 fn verdict(message: &[u8]) -> Option<Verdict> {
-    let header = Header::read(message)?;
-    let known = matches!(header.opcode(), 0 | 1 | 2 | 4 | 5) && header.flags & 0x0040 == 0;
-    if !known || !header.fits(message.len()) {
-        return None;
-    }
+    let header = plausible(message)?;
     let mut entries = Entries::new(message, header);
     let mut internet = 0;
     for entry in &mut entries {
@@ -169,7 +176,8 @@ impl Dns {
         while let Some(asked) = self.waiting.overdue(segment.time, PATIENCE) {
             self.unanswered(asked, out);
         }
-        let read = scan(message, header);
+        let mut read = Scan::default();
+        read.read(message, header);
         // What lies beyond the captured bytes is no fault of the message.
         let snapped = !segment.stream && (segment.length as usize) > segment.bytes.len();
         let malformed = read.malformed.filter(|fault| !(snapped && *fault == Malformed::Short));
@@ -244,8 +252,8 @@ impl Dns {
             told.malformed = malformed;
             out.emit(segment.time, KIND, told);
         }
-        if malformed.is_none() && header.rcode() == 0 && read.addresses {
-            self.learn(message, header, read, segment, out);
+        if malformed.is_none() && header.rcode() == 0 && !read.addresses.is_empty() {
+            self.learn(read, segment, out);
         }
     }
 
@@ -267,108 +275,26 @@ impl Dns {
     }
 
     /// Tells which names the addresses in an answer have.
-    fn learn(&self, message: &[u8], header: Header, read: &Scan<'_>, segment: &Segment<'_>, out: &mut Output) {
+    fn learn(&self, read: &Scan<'_>, segment: &Segment<'_>, out: &mut Output) {
         if self.transport == Transport::Mdns {
-            return learn_hosts(message, header, out);
+            return learn_hosts(read, out);
         }
-        let Some(chain) = aliases(message, header, read) else { return };
-        let name = || chain.first().map(|name| name.to_string().to_lowercase());
-        let mut shared: Option<std::sync::Arc<str>> = None;
-        for record in addresses(message, header).filter(|record| record.section == Section::Answer).take(MAX_LEARNED) {
-            let (Some(address), true) = (record.address(), chain.contains(&record.name)) else { continue };
-            let Some(name) = shared.clone().or_else(|| name().map(Into::into)) else { return };
-            shared = Some(name.clone());
-            out.names.push(Resolved { client: segment.destination.ip(), address, name, ttl: record.ttl });
-        }
-    }
-}
-
-/// What one pass over a message tells.
-#[derive(Default)]
-struct Scan<'m> {
-    /// The fingerprint of its questions.
-    questions: u64,
-    /// The name that its first entry is about.
-    first: Option<Name<'m>>,
-    /// Whether there are aliases in it, and addresses.
-    aliases: bool,
-    addresses: bool,
-    /// The high bits of the response code, which an OPT record holds (RFC 6891 section 6.1.3).
-    high_rcode: u16,
-    malformed: Option<Malformed>,
-}
-
-fn scan(message: &[u8], header: Header) -> Scan<'_> {
-    let mut questions = Fingerprint::default();
-    let mut scan = Scan::default();
-    for entry in Entries::new(message, header) {
-        let name = match entry {
-            Ok(Entry::Question(question)) => {
-                questions.add(&question);
-                question.name
-            }
-            Ok(Entry::Record(record)) => {
-                match record.rtype {
-                    Type::OPT => scan.high_rcode = (record.ttl >> 24) as u16,
-                    Type::CNAME => scan.aliases = true,
-                    Type::A | Type::AAAA => scan.addresses = true,
-                    _ => {}
-                }
-                record.name
-            }
-            Err(fault) => {
-                scan.malformed = Some(fault);
-                continue;
-            }
+        let client = segment.destination.ip();
+        let resolved = |(name, answer): (_, &Address<'_>)| {
+            Resolved { client, address: answer.address, name, ttl: answer.ttl }
         };
-        scan.first.get_or_insert(name);
-    }
-    scan.questions = questions.finish();
-    scan
-}
-
-fn records(message: &[u8], header: Header) -> impl Iterator<Item = Record<'_>> {
-    Entries::new(message, header).filter_map(|entry| match entry {
-        Ok(Entry::Record(record)) => Some(record),
-        _ => None,
-    })
-}
-
-fn addresses(message: &[u8], header: Header) -> impl Iterator<Item = Record<'_>> {
-    records(message, header).filter(|record| record.address().is_some())
-}
-
-/// The name that was asked for and the names it is an alias of, in whatever order the records stand.
-fn aliases<'m>(message: &'m [u8], header: Header, read: &Scan<'m>) -> Option<ArrayVec<Name<'m>, MAX_ALIASES>> {
-    let mut chain = ArrayVec::new();
-    chain.push(read.first?);
-    if !read.aliases {
-        return Some(chain);
-    }
-    loop {
-        let known = chain.len();
-        for record in records(message, header).filter(|record| record.rtype == Type::CNAME) {
-            let Some(target) = record.name_at(0) else { continue };
-            if chain.contains(&record.name) && !chain.contains(&target) {
-                let _ = chain.try_push(target);
-            }
-        }
-        if chain.len() == known || chain.is_full() {
-            return Some(chain);
-        }
+        out.names.extend(read.answers().map(resolved));
     }
 }
 
 /// Names of hosts on the local network, for whoever hears them; a record without time to live says good-bye.
-fn learn_hosts(message: &[u8], header: Header, out: &mut Output) {
-    for record in addresses(message, header).filter(|record| record.ttl > 0).take(MAX_LEARNED) {
-        let Some(address) = record.address() else { continue };
+fn learn_hosts(read: &Scan<'_>, out: &mut Output) {
+    for Address { name, address, ttl, .. } in read.addresses.iter().filter(|record| record.ttl > 0) {
         let client = match address {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
-        let name = record.name.to_string().to_lowercase().into();
-        out.names.push(Resolved { client, address, name, ttl: record.ttl });
+        out.names.push(Resolved { client, address: *address, name: name.host(), ttl: *ttl });
     }
 }
 

@@ -47,6 +47,8 @@ impl<K: PartialEq, Q, const LIMIT: usize> Exchanges<K, Q, LIMIT> {
             return None;
         }
         let evicted = if self.waiting.len() >= LIMIT { self.pop() } else { None };
+        // Most flows ask once.
+        self.waiting.reserve_exact(usize::from(self.waiting.capacity() == 0));
         self.waiting.push(Asked { key, first: now, last: now, retries: 0, request: request() });
         evicted
     }

@@ -30,6 +30,9 @@ use wire::Reader;
 use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Segment, Step};
 use crate::time::Timestamp;
 
+/// The kind of its records.
+const KIND: &str = "tls";
+
 /// TLS.
 pub static PROTOCOL: Protocol = Protocol {
     name: "tls",
@@ -37,7 +40,7 @@ pub static PROTOCOL: Protocol = Protocol {
     ports: &[443, 8443, 465, 563, 636, 853, 990, 993, 995, 5061, 5223, 8883],
     probe,
     open: || Box::new(Tls::new()),
-    kinds: &[RecordKind::of::<handshake::Facts>("tls")],
+    kinds: &[RecordKind::of::<handshake::Facts>(KIND)],
     summary,
 };
 
@@ -129,23 +132,29 @@ impl Tls {
 impl Side {
     /// Puts messages together from fragments, and reads those that are whole.
     fn handshake_record(&mut self, handshake: &mut Handshake, segment: &Segment<'_>, fragment: &[u8]) -> Progress {
-        self.pending.extend_from_slice(fragment);
-        let mut reader = Reader::new(&self.pending);
-        loop {
+        // Most records hold whole messages, and those are read where they stand.
+        let mut kept = std::mem::take(&mut self.pending);
+        if !kept.is_empty() {
+            kept.extend_from_slice(fragment);
+        }
+        let mut reader = Reader::new(if kept.is_empty() { fragment } else { &kept });
+        let rest = loop {
             let unread = reader;
-            let (Some(kind), Some(body)) = (reader.u8(), reader.vec24()) else {
-                let read = self.pending.len() - unread.rest().len();
-                self.pending.drain(..read);
-                break;
-            };
+            let (Some(kind), Some(body)) = (reader.u8(), reader.vec24()) else { break unread.rest() };
             if handshake.message(segment.time, segment.direction, kind, body) == Progress::Complete {
                 return Progress::Complete;
             }
-        }
-        self.closed =
-            Reader::new(self.pending.get(1..).unwrap_or_default()).u24().is_some_and(|length| length > MAX_MESSAGE);
+        };
+        self.closed = Reader::new(rest.get(1..).unwrap_or_default()).u24().is_some_and(|length| length > MAX_MESSAGE);
         if self.closed {
-            self.pending = Vec::new();
+            return Progress::Open;
+        }
+        if kept.is_empty() {
+            self.pending = rest.to_vec();
+        } else {
+            let read = kept.len() - rest.len();
+            kept.drain(..read);
+            self.pending = kept;
         }
         Progress::Open
     }
@@ -159,6 +168,9 @@ impl Side {
 
 impl Conversation for Tls {
     fn read(&mut self, segment: &Segment<'_>, out: &mut Output) -> Step {
+        if let Some(handshake) = &mut self.handshake {
+            handshake.set_told(out.wants(KIND));
+        }
         let mut reader = Reader::new(segment.bytes);
         loop {
             let unread = reader.rest().len();

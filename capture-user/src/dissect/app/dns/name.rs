@@ -1,6 +1,7 @@
 //! Domain names as they stand in messages (RFC 1035, section 4.1.4).
 
 use std::fmt;
+use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
@@ -92,6 +93,17 @@ impl<'m> Name<'m> {
         // A length is at most 63, so it is no letter and case does not touch it.
         wire.make_ascii_lowercase();
         wire
+    }
+
+    /// As it prints, in lower case: hosts are known by it.
+    pub(super) fn host(&self) -> Arc<str> {
+        match self.plain().filter(|plain| !plain.is_empty()) {
+            Some(mut plain) => {
+                plain.make_ascii_lowercase();
+                String::from_utf8_lossy(&plain).into()
+            }
+            None => self.to_string().to_lowercase().into(),
+        }
     }
 
     /// Whether it is the root.

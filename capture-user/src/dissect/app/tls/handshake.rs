@@ -101,6 +101,10 @@ pub struct Handshake {
     session_id: ArrayVec<u8, 32>,
     answered: bool,
     wants_client_certificate: bool,
+    /// Whether the client's hello was read.
+    asked: bool,
+    /// Whether a record will tell of it: else nobody needs fingerprints.
+    told: bool,
 }
 
 impl Handshake {
@@ -114,7 +118,14 @@ impl Handshake {
             session_id: ArrayVec::new(),
             answered: false,
             wants_client_certificate: false,
+            asked: false,
+            told: true,
         }
+    }
+
+    /// Says whether a record will tell of it.
+    pub const fn set_told(&mut self, told: bool) {
+        self.told = told;
     }
 
     /// Whether a hello was read: whether this is a handshake at all.
@@ -172,15 +183,17 @@ impl Handshake {
     fn client_hello(&mut self, direction: Direction, body: &[u8]) {
         let Some(hello) = ClientHello::parse(body, self.carrier == Carrier::Datagram) else { return };
         // A second one answers a retry or a cookie, or is sent again: what the first said is what the client is.
-        if self.facts.ja4.is_some() {
+        if std::mem::replace(&mut self.asked, true) {
             return;
         }
         self.client = Some(direction);
         self.session_id = hello.session_id.iter().copied().take(32).collect();
         self.facts.sni = hello.server_name.map(str::to_owned);
         self.facts.alpn = protocols(hello.protocols);
-        self.facts.ja3 = Some(fingerprint::ja3(&hello));
-        self.facts.ja4 = Some(fingerprint::ja4(&hello, self.carrier));
+        if self.told {
+            self.facts.ja3 = Some(fingerprint::ja3(&hello));
+            self.facts.ja4 = Some(fingerprint::ja4(&hello, self.carrier));
+        }
     }
 
     fn server_hello(&mut self, direction: Direction, body: &[u8]) -> Progress {
