@@ -136,6 +136,15 @@ pub fn is_up(source: IpAddr, destination: IpAddr) -> bool {
     !ends::is_local(destination) || ends::is_local(source)
 }
 
+/// The one of two hosts that is on the local network, and the other; `None` where both are, or none.
+pub fn client_and_server(one: IpAddr, other: IpAddr) -> Option<(IpAddr, IpAddr)> {
+    match (ends::is_local(one), ends::is_local(other)) {
+        (true, false) => Some((one, other)),
+        (false, true) => Some((other, one)),
+        _ => None,
+    }
+}
+
 /// The MACs that are known as consoles' by now.
 pub fn consoles(registry: &Registry) -> Vec<Mac> {
     lock(registry).consoles().collect()

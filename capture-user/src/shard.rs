@@ -268,8 +268,13 @@ impl Talk {
     /// may begin in the middle.
     fn begin(&mut self, flow: &mut Flow, packet: &Packet<'_>, now: Timestamp) {
         let (one, other) = (flow.source().ip(), flow.destination().ip());
-        flow.application.name_by_dns(other, one, now, &self.around.names);
-        flow.application.name_by_dns(one, other, now, &self.around.names);
+        let names = &self.around.names;
+        if let Some((client, server)) = classify::client_and_server(one, other) {
+            flow.application.name_by_dns(client, server, now, names);
+        } else {
+            flow.application.name_by_dns(other, one, now, names);
+            flow.application.name_by_dns(one, other, now, names);
+        }
         self.classifier.begin(flow, packet, now);
     }
 

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Command::Peers(args) => peers::run(&args),
         Command::Rates(args) => rates::run(&args),
         Command::Schema(args) => schema::run(&args),
-        Command::Test => test::run(),
+        Command::Test => test::all(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! padtap beside the tools of its trade, on the same frames, in one run.
 
 pub mod established;
+mod frames;
 mod live;
 mod offline;
 mod page;
@@ -57,13 +58,13 @@ pub struct Args {
 /// Measures, and writes a page and charts.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let real = std::env::var_os("PADTAP_PCAPS").map(PathBuf::from);
-    let captures = Captures::load(real.as_deref())?;
+    let padtap = args.padtap.clone().map_or_else(run::padtap, Ok)?;
+    let captures = Captures::load(&padtap, real.as_deref())?;
     if let Some(path) = &args.make {
         let work = captures.write(path, args.size * 1_000_000, args.order)?;
         println!("{} frames, {} bytes", work.frames, work.bytes);
         return Ok(());
     }
-    let padtap = args.padtap.clone().map_or_else(run::padtap, Ok)?;
     let peers = peers(&padtap);
     let begun = Instant::now();
     let until = |share: f64| begun + Duration::from_secs_f64(args.seconds as f64 * share);

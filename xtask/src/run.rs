@@ -7,10 +7,20 @@ use anyhow::{Context, ensure};
 
 /// Builds padtap as it is shipped, and says where it is.
 pub fn padtap() -> anyhow::Result<PathBuf> {
-    let arguments = ["build", "--release", "--package", "capture-user", "--bin", "padtap"];
-    ensure!(Command::new(env!("CARGO")).args(arguments).status()?.success(), "padtap does not build");
+    built(&["--release", "--package", "capture-user", "--bin", "padtap"], "release/padtap")
+}
+
+/// Builds padtap as the tests run it, together with them, and says where it is: what is built with other packages has
+/// other features of their dependencies, and would be built once more.
+pub fn tested_padtap() -> anyhow::Result<PathBuf> {
+    built(&["--workspace", "--lib", "--bins", "--tests"], "debug/padtap")
+}
+
+fn built(arguments: &[&str], binary: &str) -> anyhow::Result<PathBuf> {
+    let status = Command::new(env!("CARGO")).arg("build").args(arguments).status().context("cargo build")?;
+    ensure!(status.success(), "padtap does not build");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    Ok(target.join("release/padtap"))
+    Ok(target.join(binary))
 }
 
 /// Runs a command to its end; its standard output and its standard error.

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
+use crate::run;
+
 const SCHEMA: &str = "docs/records.schema.json";
 
 /// What to do with the schema.
@@ -18,13 +20,7 @@ pub struct Args {
 /// Writes or checks the schema.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(SCHEMA);
-    // The binary that tests run, which is likely built.
-    let arguments = "run --quiet --package capture-user --bin padtap --features parquet -- schema";
-    let padtap = Command::new(env!("CARGO"))
-        .args(arguments.split(' '))
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cargo run")?;
+    let padtap = Command::new(run::tested_padtap()?).arg("schema").stderr(Stdio::inherit()).output()?;
     ensure!(padtap.status.success(), "padtap schema failed");
     if args.check {
         let committed = std::fs::read(&path).with_context(|| SCHEMA)?;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::{debian, pypi, suricata};
+use crate::{debian, pypi, run, suricata};
 
 /// Programs that tests run, and the Debian packages they come from.
 const PEERS: &[(&str, &str)] = &[
@@ -39,16 +39,13 @@ const PACKAGES: &[&str] = &[
 
 /// Runs every test of the workspace. Peers that are missing are installed from Debian, where that is allowed; without
 /// them the tests that need them skip and say so.
-pub fn run() -> anyhow::Result<()> {
+pub fn all() -> anyhow::Result<()> {
     let missing = PEERS.iter().filter(|(program, _)| !debian::has(program)).map(|(_, package)| *package);
     install(&missing.collect::<Vec<_>>());
     let python = pypi::prepare(PACKAGES, || install(&["python3-venv"]));
     let witnesses = suricata::prepare().into_iter().chain([("PADTAP_PYPI", python)]).collect();
     // The binary first: tests run it.
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--package", "capture-user", "--bin", "padtap", "--features", "parquet"])
-        .status();
-    ensure!(built.context("cargo build")?.success(), "padtap does not build");
+    run::tested_padtap()?;
     let mut sum = Sum { witnesses, ..Sum::default() };
     let examples = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--doc"])?;
     let tests = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])?;

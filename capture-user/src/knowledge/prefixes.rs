@@ -7,6 +7,8 @@
 #[derive(Debug)]
 pub(super) struct Prefixes<T> {
     prefixes: Vec<Prefix<T>>,
+    /// Their first addresses once more, close together for the bisection.
+    starts: Vec<u128>,
 }
 
 #[derive(Debug)]
@@ -20,7 +22,7 @@ struct Prefix<T> {
 
 impl<T> Default for Prefixes<T> {
     fn default() -> Self {
-        Self { prefixes: Vec::new() }
+        Self { prefixes: Vec::new(), starts: Vec::new() }
     }
 }
 
@@ -40,14 +42,15 @@ impl<T> FromIterator<(u128, u8, T)> for Prefixes<T> {
             let nearest = Some(before.len() as u32 - 1).filter(|_| last.holds(prefix.bits));
             prefix.around = nearest.or_else(|| holder(before, last.around, prefix.bits));
         }
-        Self { prefixes }
+        let starts = prefixes.iter().map(|prefix| prefix.bits).collect();
+        Self { prefixes, starts }
     }
 }
 
 impl<T> Prefixes<T> {
     /// The value of the longest prefix of `bits`, and its length.
     pub fn find(&self, bits: u128) -> Option<(&T, u8)> {
-        let behind = self.prefixes.partition_point(|prefix| prefix.bits <= bits);
+        let behind = self.starts.partition_point(|start| *start <= bits);
         let place = holder(&self.prefixes, Some(behind.checked_sub(1)? as u32), bits)?;
         self.prefixes.get(place as usize).map(|prefix| (&prefix.value, prefix.length))
     }

@@ -179,6 +179,9 @@ impl<'a> Desk<'a> {
 
     /// Hands over all that is left.
     pub(super) fn finish(mut self) {
+        if self.frames.is_some() || self.comments.is_some() {
+            self.control.publish_names(self.shard.names());
+        }
         if let Some(mut frames) = self.frames.take() {
             frames.flush();
             self.shard.work.write_drops += frames.take_dropped();
@@ -188,6 +191,5 @@ impl<'a> Desk<'a> {
             self.control.publish_comments(comments);
         }
         self.control.publish(&mut self.shard.work, &mut self.latency, self.clock);
-        self.control.publish_names(self.shard.names());
     }
 }

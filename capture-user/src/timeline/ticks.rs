@@ -49,10 +49,11 @@ pub(super) struct Tick {
     pub bytes: u32,
 }
 
-/// The latest ticks of one direction, the oldest first.
+/// The latest ticks of one direction, the oldest first. It grows with them: most flows are over before it is full.
 #[derive(Debug)]
 pub(super) struct Ring {
-    ticks: Box<[Tick; KEPT]>,
+    ticks: Vec<Tick>,
+    /// Where the next one goes: behind the last, or once there are [`KEPT`] in place of the oldest.
     next: usize,
     len: usize,
     last_packet: i64,
@@ -60,7 +61,7 @@ pub(super) struct Ring {
 
 impl Default for Ring {
     fn default() -> Self {
-        Self { ticks: Box::new([Tick::default(); KEPT]), next: 0, len: 0, last_packet: i64::MIN }
+        Self { ticks: Vec::new(), next: 0, len: 0, last_packet: i64::MIN }
     }
 }
 
@@ -78,7 +79,11 @@ impl Ring {
             tick.full = tick.full.saturating_add(full);
             tick.bytes = tick.bytes.saturating_add(sent.bytes);
         } else {
-            self.ticks[self.next] = Tick { time: sent.time, packets, full, bytes: sent.bytes };
+            let tick = Tick { time: sent.time, packets, full, bytes: sent.bytes };
+            match self.ticks.get_mut(self.next) {
+                Some(place) => *place = tick,
+                None => self.ticks.push(tick),
+            }
             self.next = (self.next + 1) % KEPT;
             self.len = (self.len + 1).min(KEPT);
         }

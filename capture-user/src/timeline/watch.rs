@@ -199,6 +199,8 @@ pub(super) struct Slots {
     generation: u32,
     /// Where the next flow to make room is looked for.
     hand: usize,
+    /// Fast flows at most: they are counted when these would be too many.
+    fast: usize,
 }
 
 impl Slots {
@@ -256,8 +258,12 @@ impl Slots {
 
     /// Gives a flow that is fast a ticker, unless too many have one: then it is asked again some packets later.
     pub fn promote(&mut self, index: u32, now: i64) {
-        let is_fast = |slot: &&Slot| matches!(slot.stage, Stage::Ticker(..) | Stage::Run(..));
-        let full = self.slots.iter().flatten().filter(is_fast).count() >= MAX_FAST;
+        if self.fast >= MAX_FAST {
+            let is_fast = |slot: &&Slot| matches!(slot.stage, Stage::Ticker(..) | Stage::Run(..));
+            self.fast = self.slots.iter().flatten().filter(is_fast).count();
+        }
+        let full = self.fast >= MAX_FAST;
+        self.fast += usize::from(!full);
         let Some(slot) = self.get_mut(index) else { return };
         if let Stage::Early(early) = &slot.stage {
             let since = early.since;

@@ -5,12 +5,10 @@ use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
-use capture_user::dissect;
-use capture_user::source::{LinkType, Received, Source, View, pcap};
 
+use super::frames;
 use super::rewrite::{Hosts, rewrite};
 
 /// Between one capture and the next, in microseconds.
@@ -48,20 +46,20 @@ struct Capture {
 pub struct Captures(Vec<Capture>);
 
 impl Captures {
-    /// The fixtures, one or two of each session, and the captures of a directory. Frames within tunnels are left out, for not every peer looks into them, and so are those of other links than Ethernet.
-    pub fn load(directory: Option<&Path>) -> anyhow::Result<Self> {
+    /// The fixtures, one or two of each session, and the captures of a directory, as `padtap` reads them.
+    pub fn load(padtap: &Path, directory: Option<&Path>) -> anyhow::Result<Self> {
         let mut captures = Vec::new();
         for case in files(Path::new("fixtures"))?.iter().filter(|case| case.is_dir()) {
             let wanted = |name: &str| name.starts_with("capture.") || name.starts_with("profile-");
             let is_wanted = |file: &&PathBuf| file.file_name().and_then(|name| name.to_str()).is_some_and(wanted);
             for file in files(case)?.iter().filter(is_wanted) {
-                captures.push(Capture::load(file)?);
+                captures.push(Capture::load(padtap, file)?);
             }
         }
         if let Some(directory) = directory {
             for file in files(directory)? {
                 let is_capture = file.extension().is_some_and(|end| end == "pcap" || end == "pcapng");
-                captures.extend(is_capture.then(|| Capture::load(&file)).transpose()?);
+                captures.extend(is_capture.then(|| Capture::load(padtap, &file)).transpose()?);
             }
         }
         captures.retain(|capture| !capture.frames.is_empty());
@@ -117,29 +115,18 @@ impl Captures {
 }
 
 impl Capture {
-    fn load(path: &Path) -> anyhow::Result<Self> {
-        let mut source = pcap::open([path], |_| Some(0))?;
-        let (view, mut scratch) = (source.view(), Vec::new());
-        let (mut tokens, mut frames, mut hosts) = (Vec::new(), Vec::new(), Hosts::default());
+    fn load(padtap: &Path, path: &Path) -> anyhow::Result<Self> {
+        let (mut frames, mut hosts) = (Vec::new(), Hosts::default());
         let (mut last, mut since) = (None, 0);
-        while source.receive(64, Duration::ZERO, &mut tokens)? != Received::End {
-            for token in &tokens {
-                let frame = view.frame(token, &mut scratch);
-                if frame.link != LinkType::Ethernet || !dissect::dissect(&frame).encap.is_empty() {
-                    continue;
-                }
-                let time = frame.time.as_nanos() / 1_000;
-                since += (time - last.replace(time).unwrap_or(time)).clamp(0, LONGEST_GAP) as u64;
-                hosts.learn(frame.data);
-                frames.push((since, frame.length, frame.data.to_vec()));
-            }
-            source.recycle(&mut tokens);
+        for frame in frames::plain(padtap, path)? {
+            let time = frame.time / 1_000;
+            since += (time - last.replace(time).unwrap_or(time)).clamp(0, LONGEST_GAP) as u64;
+            hosts.learn(&frame.bytes);
+            frames.push((since, frame.length, frame.bytes));
         }
         Ok(Self { frames, hosts })
     }
-}
 
-impl Capture {
     /// Bytes it takes in a file.
     fn bytes(&self) -> u64 {
         self.frames.iter().map(|(_, _, bytes)| bytes.len() as u64 + 16).sum()

@@ -18,8 +18,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 pub use self::facts::{Answers, Exchange, Query, Rcode, Transport};
-pub(super) use self::message::{Entries, Entry, Fingerprint, Header, Record};
 pub use self::message::Malformed;
+pub(super) use self::message::{Entries, Entry, Fingerprint, Header, Record};
 use self::scan::{Address, Scan};
 use super::exchange::{Asked, Exchanges};
 use super::{Conversation, Direction, Output, Over, Probe, Protocol, RecordKind, Resolved, Segment, Step};
@@ -280,9 +280,8 @@ impl Dns {
             return learn_hosts(read, out);
         }
         let client = segment.destination.ip();
-        let resolved = |(name, answer): (_, &Address<'_>)| {
-            Resolved { client, address: answer.address, name, ttl: answer.ttl }
-        };
+        let resolved =
+            |(name, answer): (_, &Address<'_>)| Resolved { client, address: answer.address, name, ttl: answer.ttl };
         out.names.extend(read.answers().map(resolved));
     }
 }
