@@ -12,10 +12,11 @@ use serde_json::Value;
 
 use crate::tool::wait_until;
 
-/// The binary, as it is built from these sources.
+/// The binary, as it is built from these sources: the one that `PADTAP_BINARY` says, which `cargo xtask test` builds
+/// together with the tests, or else one that is built now.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(build)
+    BINARY.get_or_init(|| std::env::var_os("PADTAP_BINARY").map_or_else(build, PathBuf::from))
 }
 
 /// Builds with the profile, and into the directory, of the test itself: `target/<profile>/deps/<test>`.

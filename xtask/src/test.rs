@@ -43,9 +43,9 @@ pub fn all() -> anyhow::Result<()> {
     let missing = PEERS.iter().filter(|(program, _)| !debian::has(program)).map(|(_, package)| *package);
     install(&missing.collect::<Vec<_>>());
     let python = pypi::prepare(PACKAGES, || install(&["python3-venv"]));
-    let witnesses = suricata::prepare().into_iter().chain([("PADTAP_PYPI", python)]).collect();
-    // The binary first: tests run it.
-    run::tested_padtap()?;
+    let padtap = run::tested_padtap()?.canonicalize()?;
+    let witnesses = [("PADTAP_PYPI", python), ("PADTAP_BINARY", padtap)];
+    let witnesses = suricata::prepare().into_iter().chain(witnesses).collect();
     let mut sum = Sum { witnesses, ..Sum::default() };
     let examples = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--doc"])?;
     let tests = sum.add_run(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])?;
@@ -63,7 +63,7 @@ fn install(packages: &[&str]) {
 /// What the test runners of all binaries said at their end.
 #[derive(Default)]
 struct Sum {
-    /// Where the tests find what they compare with: variables of their environment.
+    /// Where the tests find what they run and compare with: variables of their environment.
     witnesses: Vec<(&'static str, PathBuf)>,
     passed: u64,
     failed: u64,
