@@ -22,6 +22,7 @@ mod plain;
 mod ppp;
 #[cfg(test)]
 mod properties;
+mod recent;
 #[cfg(test)]
 pub(crate) mod samples;
 mod summary;

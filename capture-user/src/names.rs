@@ -147,10 +147,15 @@ impl Names {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
-        match self.heard_by(client.to_canonical(), server, now) {
+        match self.told(client, server, now) {
             Lookup::Unknown => self.heard_by(everybody, server, now),
             known => known,
         }
+    }
+
+    /// What `server` is called by what `client` heard of it alone.
+    pub fn told(&self, client: IpAddr, server: IpAddr, now: Timestamp) -> Lookup<'_> {
+        self.heard_by(client.to_canonical(), server.to_canonical(), now)
     }
 
     fn heard_by(&self, client: IpAddr, server: IpAddr, now: Timestamp) -> Lookup<'_> {

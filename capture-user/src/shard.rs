@@ -270,10 +270,11 @@ impl Talk {
         let (one, other) = (flow.source().ip(), flow.destination().ip());
         let names = &self.around.names;
         if let Some((client, server)) = classify::client_and_server(one, other) {
-            flow.application.name_by_dns(client, server, now, names);
+            // Of hosts beyond the local network multicast tells nothing.
+            flow.application.name_by_dns(names.told(client, server, now));
         } else {
-            flow.application.name_by_dns(other, one, now, names);
-            flow.application.name_by_dns(one, other, now, names);
+            flow.application.name_by_dns(names.lookup(other, one, now));
+            flow.application.name_by_dns(names.lookup(one, other, now));
         }
         self.classifier.begin(flow, packet, now);
     }

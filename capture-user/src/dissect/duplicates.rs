@@ -26,15 +26,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::digest::Digest;
+use super::recent::{Recent, Seen};
 use super::{Fragment, Ip, Mac, Packet, Transport};
 use crate::source::Frame;
 
 /// How far apart copies may be, unless told otherwise.
 pub(super) const WINDOW: Duration = Duration::from_millis(3);
 
-/// Sets of four digests: enough for some 300,000 packets a second in the default window.
-const SETS: usize = 1024;
-const WAYS: usize = 4;
 /// Pairs of hosts whose share of copies is known at a time.
 const PAIRS: usize = 512;
 /// Bytes of payload that the digest covers, from its start and from its end.
@@ -43,23 +41,15 @@ const TAIL: usize = 16;
 /// The lower bits of a mark tell how the packet came, the others are its digest.
 const ROUTE_BITS: u64 = 0xffff;
 
-/// The packets of the last few milliseconds, by digest. 70 KiB, fixed.
+/// The packets of the last few milliseconds, by digest. At most 70 KiB.
 #[derive(Debug)]
 pub struct Duplicates {
     /// Nanoseconds.
     window: u64,
-    seen: Box<[[Seen; WAYS]; SETS]>,
+    recent: Recent,
     pairs: Box<[Pair; PAIRS]>,
-    /// Which of a set's four is replaced next.
-    turn: usize,
     /// The empty digest, which nobody can guess.
     empty: Digest,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    mark: u64,
-    time: i64,
 }
 
 /// What is known of the packets from one host to another.
@@ -77,9 +67,8 @@ impl Duplicates {
     pub fn new(window: Duration) -> Self {
         Self {
             window: u64::try_from(window.as_nanos()).unwrap_or(u64::MAX),
-            seen: Box::new([Default::default(); SETS]),
+            recent: Recent::default(),
             pairs: Box::new([Pair::default(); PAIRS]),
-            turn: 0,
             empty: Digest::new(RandomState::new().hash_one(0), RandomState::new().hash_one(1)),
         }
     }
@@ -102,22 +91,16 @@ impl Duplicates {
         let digest = digest.value();
         let mark = digest & !ROUTE_BITS | route(packet, ip);
         let time = frame.time.as_nanos();
-        // The set is chosen by bits that the mark does not keep.
-        let set = &mut self.seen[digest as usize % SETS];
         let pair = &mut self.pairs[pair_hash as usize % PAIRS];
         pair.claim((pair_hash >> 32) as u32);
-        let is_near = |seen: &Seen| time.abs_diff(seen.time) <= self.window;
         // Digests are alike where no bit above those of the route differs.
-        let earlier = set.iter().find(|seen| seen.mark ^ mark <= ROUTE_BITS && is_near(seen));
-        match earlier {
-            Some(seen) => pair.copy(seen.mark != mark || is_unique(packet, ip)),
-            None => {
-                pair.original();
-                set[self.turn % WAYS] = Seen { mark, time };
-                self.turn = self.turn.wrapping_add(1);
-                false
-            }
+        let is_copied = |seen: &&Seen| seen.mark ^ mark <= ROUTE_BITS && seen.is_near(time, self.window);
+        if let Some(seen) = self.recent.like(mark).iter().find(is_copied) {
+            return pair.copy(seen.mark != mark || is_unique(packet, ip));
         }
+        pair.original();
+        self.recent.add(Seen { mark, time }, self.window);
+        false
     }
 }
 

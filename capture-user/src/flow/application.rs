@@ -1,6 +1,5 @@
 //! What protocol a flow speaks: finding out, and feeding its conversation.
 
-use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use hashbrown::HashMap;
@@ -94,8 +93,8 @@ impl Application {
     }
 
     /// Names the server by what the client was told before the flow began, where that is unambiguous.
-    pub fn name_by_dns(&mut self, client: IpAddr, server: IpAddr, now: Timestamp, names: &Names) {
-        match names.lookup(client, server, now) {
+    pub fn name_by_dns(&mut self, told: Lookup<'_>) {
+        match told {
             Lookup::Unknown => {}
             Lookup::Named(name) => {
                 self.label.host = Some(name.clone());

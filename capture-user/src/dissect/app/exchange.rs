@@ -56,7 +56,12 @@ impl<K: PartialEq, Q, const LIMIT: usize> Exchanges<K, Q, LIMIT> {
     /// Takes the oldest request whose key `is_it` accepts.
     pub(super) fn answer(&mut self, is_it: impl Fn(&K) -> bool) -> Option<Asked<K, Q>> {
         let place = self.waiting.iter().position(|asked| is_it(&asked.key))?;
-        Some(self.waiting.remove(place))
+        let answered = self.waiting.remove(place);
+        if self.waiting.is_empty() {
+            // Most flows ask no more, and wait for their end for a long time.
+            self.waiting = Vec::new();
+        }
+        Some(answered)
     }
 
     /// Takes a request that was last sent more than `patience` before `now`.
