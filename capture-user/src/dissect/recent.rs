@@ -109,8 +109,7 @@ mod tests {
         let mut recent = Recent::default();
         let all: Vec<_> = (0..1_000).map(|number| seen(number, 1_000)).collect();
         all.iter().for_each(|seen| recent.add(*seen, WINDOW));
-        assert_eq!(recent.sets.len(), MOST);
-        let known = all.iter().filter(|seen| knows(&recent, seen)).count();
-        assert!(known > 900, "{known}");
+        assert!(recent.sets.len() > LEAST);
+        assert!(all.iter().all(|seen| knows(&recent, seen)));
     }
 }
