@@ -143,7 +143,7 @@ pub struct Traffic {
     /// Bytes of IP, headers included.
     pub bytes: u64,
     /// Spacing and sizes, once there are packets enough to speak of.
-    pub shape: Option<Box<Shape>>,
+    pub shape: Option<Shape>,
     last: Timestamp,
 }
 
@@ -174,8 +174,7 @@ impl Flow {
 
     /// By how many bytes what it holds beside its slot has grown since it was last weighed, for [`Table::charge`].
     pub fn weigh(&mut self) -> isize {
-        let shapes = self.traffic.iter().filter(|traffic| traffic.shape.is_some()).count();
-        let shapes = shapes * size_of::<Shape>();
+        let shapes: usize = self.traffic.iter().filter_map(|traffic| traffic.shape.as_ref()).map(Shape::memory).sum();
         let connection = self.tcp.as_deref().map_or(0, size_of_val);
         let tags = size_of_val(&*self.vlan) + size_of_val(&*self.encap);
         let bytes = connection + shapes + tags + self.application.memory();
@@ -232,7 +231,7 @@ impl Flow {
     /// Whether what it holds beside its slot may have changed with its latest packet, which went this way.
     #[inline]
     pub fn may_have_grown(&self, direction: Direction) -> bool {
-        self.application.is_open() || self.traffic[direction.index()].packets <= Shape::WORTHWHILE
+        self.application.is_open() || self.traffic[direction.index()].packets <= Shape::GROWN
     }
 
     #[inline]
@@ -265,7 +264,7 @@ impl Traffic {
         self.packets += 1;
         self.bytes += u64::from(bytes);
         if self.packets == Shape::WORTHWHILE {
-            self.shape = Some(Box::default());
+            self.shape = Some(Shape::default());
         }
         if let Some(shape) = &mut self.shape {
             shape.record(time.nanos_since(self.last), payload);

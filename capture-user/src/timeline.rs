@@ -140,7 +140,9 @@ impl Timeline {
                 }
                 let since = *since;
                 match ticker.look(sent.time, &mut self.scratch) {
-                    Look::Slow => slot.stage = Stage::Early(Early::resumed(since, sent.time)),
+                    Look::Slow => {
+                        self.slots.restage(flow.watch.slot(), Stage::Early(Early::resumed(since, sent.time)));
+                    }
                     Look::Maybe => {}
                     Look::Match(steady) => {
                         let run = Box::new(Run::new(&steady, ticker));
@@ -156,7 +158,9 @@ impl Timeline {
                 match run.push(&sent) {
                     Verdict::GoesOn => {}
                     Verdict::Believed => self.join(flow.watch.slot(), records),
-                    Verdict::Call => slot.stage = Stage::Early(Box::default()),
+                    Verdict::Call => {
+                        self.slots.restage(flow.watch.slot(), Stage::Early(Box::default()));
+                    }
                 }
             }
             Stage::Voices(voices) => voices.push(packet.payload, &sent),
@@ -284,8 +288,8 @@ impl Timeline {
         let index = flow.watch.slot();
         let Some(slot) = self.slots.get_mut(index) else { return };
         let doubtful = run.is_doubtful();
-        slot.stage = Stage::Run(run, since.min(steady.start));
         slot.subject = Subject::flow(flow);
+        self.slots.restage(index, Stage::Run(run, since.min(steady.start)));
         if !doubtful {
             self.join(index, records);
         }
@@ -322,11 +326,11 @@ impl Timeline {
     /// A flow carries no match any more, if it did.
     fn stop(&mut self, index: u32) {
         self.running.retain(|running| *running != index);
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        if !matches!(slot.stage, Stage::Run(..)) {
+        if self.slots.run(index).is_none() {
             return;
         }
-        let Stage::Run(run, _) = std::mem::replace(&mut slot.stage, Stage::Early(Box::default())) else { return };
+        let Some(Stage::Run(run, _)) = self.slots.restage(index, Stage::Early(Box::default())) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         let Slot { sides, app, .. } = *slot;
         let subject = std::mem::take(&mut slot.subject);
         let Some(console) = self.consoles.get_mut(&sides.owner) else { return };

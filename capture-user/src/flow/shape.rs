@@ -1,13 +1,34 @@
 //! How the packets of one direction are spaced and how large they are.
 
+use arrayvec::ArrayVec;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Distribution of gaps and payload sizes of one direction of a flow.
 ///
-/// Each is a histogram with eight buckets to a power of two, so a quantile is off by at most 6 %; its memory is fixed.
+/// Each is a histogram with eight buckets to a power of two, so a quantile is off by at most 6 %; its memory is fixed. Few
+/// packets, which most flows have, are kept one by one, and the same is said of them.
+#[derive(Debug)]
+pub struct Shape(Samples);
+
+#[derive(Debug)]
+enum Samples {
+    Few(Box<ArrayVec<Sample, FEW>>),
+    Many(Box<Histograms>),
+}
+
+/// A gap in microseconds and a size in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    gap: u32,
+    size: u32,
+}
+
+/// Packets that are kept one by one.
+const FEW: usize = 32;
+
 #[derive(Debug, Default)]
-pub struct Shape {
+struct Histograms {
     gaps: Histogram<GAP_BUCKETS>,
     sizes: Histogram<SIZE_BUCKETS>,
 }
@@ -34,25 +55,70 @@ const fn buckets(bits: u32) -> usize {
     ((bits - SUB_BITS + 1) << SUB_BITS) as usize
 }
 
+impl Default for Shape {
+    fn default() -> Self {
+        Self(Samples::Few(Box::default()))
+    }
+}
+
 impl Shape {
     /// The packet of a direction from which on it is kept: fewer say nothing, and most flows are that short.
     pub(super) const WORTHWHILE: u64 = 8;
+    /// The packet of a direction from which on it grows no more.
+    pub(super) const GROWN: u64 = Self::WORTHWHILE + FEW as u64;
 
     #[inline]
     pub(super) fn record(&mut self, gap_nanos: i64, size: u32) {
         let micros = u64::try_from(gap_nanos).unwrap_or(0) / 1_000;
-        self.gaps.record(u32::try_from(micros).unwrap_or(u32::MAX));
-        self.sizes.record(size);
+        let sample = Sample { gap: u32::try_from(micros).unwrap_or(u32::MAX), size };
+        match &mut self.0 {
+            Samples::Many(histograms) => histograms.record(sample),
+            Samples::Few(few) => {
+                if few.try_push(sample).is_err() {
+                    let mut histograms = Box::new(Histograms::of(few));
+                    histograms.record(sample);
+                    self.0 = Samples::Many(histograms);
+                }
+            }
+        }
     }
 
     /// Gaps between packets, in milliseconds.
     pub fn gap_ms(&self) -> Summary {
-        self.gaps.summary(0.001)
+        match &self.0 {
+            Samples::Few(few) => summary_of::<GAP_BUCKETS>(few.iter().map(|sample| sample.gap), 0.001),
+            Samples::Many(histograms) => histograms.gaps.summary(0.001),
+        }
     }
 
     /// Payload sizes, in bytes.
     pub fn size(&self) -> Summary {
-        self.sizes.summary(1.0)
+        match &self.0 {
+            Samples::Few(few) => summary_of::<SIZE_BUCKETS>(few.iter().map(|sample| sample.size), 1.0),
+            Samples::Many(histograms) => histograms.sizes.summary(1.0),
+        }
+    }
+
+    /// Bytes that it holds.
+    pub fn memory(&self) -> usize {
+        match &self.0 {
+            Samples::Few(few) => size_of_val(&**few),
+            Samples::Many(histograms) => size_of_val(&**histograms),
+        }
+    }
+}
+
+impl Histograms {
+    fn of(samples: &[Sample]) -> Self {
+        let mut histograms = Self::default();
+        samples.iter().for_each(|sample| histograms.record(*sample));
+        histograms
+    }
+
+    #[inline]
+    fn record(&mut self, sample: Sample) {
+        self.gaps.record(sample.gap);
+        self.sizes.record(sample.size);
     }
 }
 
@@ -86,7 +152,7 @@ impl<const N: usize> Histogram<N> {
 
     /// The middle of the bucket in which the quantile falls, but never outside of what was seen.
     fn quantile(&self, share: f64) -> f64 {
-        let rank = (self.total as f64 * share).ceil().max(1.0) as u64;
+        let rank = rank(self.total, share);
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
             seen += u64::from(*count);
@@ -96,6 +162,23 @@ impl<const N: usize> Histogram<N> {
         }
         f64::from(self.max)
     }
+}
+
+/// What a histogram of these few values would say.
+fn summary_of<const N: usize>(values: impl Iterator<Item = u32>, unit: f64) -> Summary {
+    let mut sorted: ArrayVec<u32, FEW> = values.take(FEW).collect();
+    sorted.sort_unstable();
+    let (min, max) = (f64::from(sorted.first().copied().unwrap_or(0)), f64::from(sorted.last().copied().unwrap_or(0)));
+    let quantile = |share: f64| {
+        let value = sorted.get(rank(sorted.len() as u64, share) as usize - 1).copied().unwrap_or(0);
+        middle(bucket(value).min(N - 1)).clamp(min, max)
+    };
+    Summary { p50: quantile(0.5) * unit, p99: quantile(0.99) * unit, max: max * unit }
+}
+
+/// Of so many values in order, which one is the quantile, counted from 1.
+fn rank(total: u64, share: f64) -> u64 {
+    (total as f64 * share).ceil().max(1.0) as u64
 }
 
 /// Values under `2^SUB_BITS` have a bucket each; above, the leading bits after the first choose it.
@@ -115,7 +198,32 @@ fn middle(bucket: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn few_are_summed_up_as_many_are(samples in prop::collection::vec((any::<u32>(), any::<u32>()), 1..=FEW)) {
+            let mut shape = Shape::default();
+            let mut histograms = Histograms::default();
+            for (gap, size) in samples {
+                shape.record(i64::from(gap) * 1_000, size);
+                histograms.record(Sample { gap, size });
+            }
+            prop_assert!(matches!(shape.0, Samples::Few(_)));
+            let many = Shape(Samples::Many(Box::new(histograms)));
+            prop_assert_eq!((shape.gap_ms(), shape.size()), (many.gap_ms(), many.size()));
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_when_few_become_many() {
+        let mut shape = Shape::default();
+        (0..=FEW as u32).for_each(|size| shape.record(0, size));
+        let Samples::Many(histograms) = &shape.0 else { panic!("{shape:?}") };
+        assert_eq!((histograms.sizes.total, histograms.sizes.max), (FEW as u64 + 1, FEW as u32));
+    }
 
     #[test]
     fn every_value_falls_within_six_percent_of_its_bucket() {

@@ -336,7 +336,8 @@ impl Signature {
         let pattern = |alternative: &Alternative| Pattern {
             signature,
             way: alternative.direction.unwrap_or_default(),
-            length: alternative.length.unwrap_or(everything),
+            // The whole signature's, too: most payloads are of another length, and need no look at their bytes.
+            length: alternative.length.unwrap_or(everything).and(self.length.unwrap_or(everything)),
             bytes: self.bytes.iter().chain(&alternative.bytes).cloned().collect(),
         };
         match (self.any.is_empty(), self.bytes.is_empty()) {
@@ -367,6 +368,11 @@ impl Way {
 }
 
 impl Length {
+    /// The lengths that are in both.
+    fn and(self, other: Self) -> Self {
+        Self(self.0.max(other.0), self.1.min(other.1))
+    }
+
     const fn covers(self, length: u32) -> bool {
         self.0 <= length && length <= self.1
     }

@@ -181,6 +181,12 @@ pub(super) enum Stage {
     Voices(Box<Voices>),
 }
 
+impl Stage {
+    fn is_fast(&self) -> bool {
+        matches!(self, Self::Ticker(..) | Self::Run(..))
+    }
+}
+
 /// One watched flow.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -199,7 +205,7 @@ pub(super) struct Slots {
     generation: u32,
     /// Where the next flow to make room is looked for.
     hand: usize,
-    /// Fast flows at most: they are counted when these would be too many.
+    /// Flows with a ticker or a run.
     fast: usize,
 }
 
@@ -229,7 +235,8 @@ impl Slots {
         (watch.slot, watch.generation) = (index, self.generation);
         let slot = Slot { generation: self.generation, sides, app: watch.app, subject: Subject::default(), stage };
         if let Some(place) = self.slots.get_mut(index as usize) {
-            *place = Some(slot);
+            let before = place.replace(slot);
+            self.fast -= usize::from(before.is_some_and(|slot| slot.stage.is_fast()));
         }
     }
 
@@ -256,26 +263,29 @@ impl Slots {
         None
     }
 
+    /// Watches a flow more or less closely from now on; how it was watched before.
+    pub fn restage(&mut self, index: u32, stage: Stage) -> Option<Stage> {
+        let becomes_fast = stage.is_fast();
+        let before = std::mem::replace(&mut self.get_mut(index)?.stage, stage);
+        self.fast = self.fast + usize::from(becomes_fast) - usize::from(before.is_fast());
+        Some(before)
+    }
+
     /// Gives a flow that is fast a ticker, unless too many have one: then it is asked again some packets later.
     pub fn promote(&mut self, index: u32, now: i64) {
-        if self.fast >= MAX_FAST {
-            let is_fast = |slot: &&Slot| matches!(slot.stage, Stage::Ticker(..) | Stage::Run(..));
-            self.fast = self.slots.iter().flatten().filter(is_fast).count();
-        }
         let full = self.fast >= MAX_FAST;
-        self.fast += usize::from(!full);
-        let Some(slot) = self.get_mut(index) else { return };
-        if let Stage::Early(early) = &slot.stage {
-            let since = early.since;
-            slot.stage = match full {
-                true => Stage::Early(Early::resumed(since, now)),
-                false => Stage::Ticker(since, early.ticker()),
-            };
-        }
+        let Some(Stage::Early(early)) = self.get_mut(index).map(|slot| &slot.stage) else { return };
+        let since = early.since;
+        let stage = match full {
+            true => Stage::Early(Early::resumed(since, now)),
+            false => Stage::Ticker(since, early.ticker()),
+        };
+        self.restage(index, stage);
     }
 
     pub fn remove(&mut self, index: u32) -> Option<Slot> {
         let slot = self.slots.get_mut(index as usize)?.take()?;
+        self.fast -= usize::from(slot.stage.is_fast());
         self.free.push(index);
         Some(slot)
     }
@@ -370,7 +380,12 @@ mod tests {
         for watch in others.iter().rev().take(MAX_FAST + 5) {
             slots.promote(watch.slot(), 0);
         }
-        let fast = slots.slots.iter().flatten().filter(|slot| matches!(slot.stage, Stage::Ticker(..))).count();
-        assert_eq!(fast, MAX_FAST);
+        let fast = |slots: &Slots| slots.slots.iter().flatten().filter(|slot| slot.stage.is_fast()).count();
+        assert_eq!((fast(&slots), slots.fast), (MAX_FAST, MAX_FAST));
+        // Slow flows make room first, then fast ones.
+        (0..2 * MAX_SLOTS).for_each(|_| drop(watched(&mut slots)));
+        assert_eq!(fast(&slots), slots.fast);
+        (0..MAX_SLOTS as u32).for_each(|index| drop(slots.remove(index)));
+        assert_eq!(slots.fast, 0);
     }
 }
