@@ -6,6 +6,8 @@ use super::gaps::{Cadence, Gaps};
 const BURST: i64 = 1_500_000;
 /// Ticks kept of each direction: what 150 Hz sends in [`WINDOW`], with a little to spare.
 const KEPT: usize = 640;
+/// Ticks that there is room for at first.
+const FIRST: usize = 64;
 /// What is looked at, in nanoseconds.
 pub(super) const WINDOW: i64 = 4_000_000_000;
 /// How often it is looked at, once it has gone on for so long.
@@ -49,7 +51,8 @@ pub(super) struct Tick {
     pub bytes: u32,
 }
 
-/// The latest ticks of one direction, the oldest first. It grows with them: most flows are over before it is full.
+/// The latest ticks of one direction, the oldest first. There is room for few until there are more: most flows are over
+/// before.
 #[derive(Debug)]
 pub(super) struct Ring {
     ticks: Vec<Tick>,
@@ -82,7 +85,13 @@ impl Ring {
             let tick = Tick { time: sent.time, packets, full, bytes: sent.bytes };
             match self.ticks.get_mut(self.next) {
                 Some(place) => *place = tick,
-                None => self.ticks.push(tick),
+                None => {
+                    if self.ticks.len() == self.ticks.capacity() {
+                        let room = if self.ticks.is_empty() { FIRST } else { KEPT };
+                        self.ticks.reserve_exact(room - self.ticks.len());
+                    }
+                    self.ticks.push(tick);
+                }
             }
             self.next = (self.next + 1) % KEPT;
             self.len = (self.len + 1).min(KEPT);
