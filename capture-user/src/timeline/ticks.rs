@@ -7,7 +7,7 @@ const BURST: i64 = 1_500_000;
 /// Ticks kept of each direction: what 150 Hz sends in [`WINDOW`], with a little to spare.
 const KEPT: usize = 640;
 /// Ticks that there is room for at first.
-const FIRST: usize = 64;
+const FIRST: usize = 32;
 /// What is looked at, in nanoseconds.
 pub(super) const WINDOW: i64 = 4_000_000_000;
 /// How often it is looked at, once it has gone on for so long.
