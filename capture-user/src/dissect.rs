@@ -49,6 +49,9 @@ const MAX_LAYERS: usize = 16;
 /// Headers that one walk reads at most, so that nested headers cannot hold a worker.
 const MAX_STEPS: usize = 32;
 
+/// Tags, and tunnels, that are told of at most; of more, the outermost.
+pub const MOST_WRAPPINGS: usize = 4;
+
 /// What the walk found in one frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packet<'a> {
@@ -57,9 +60,9 @@ pub struct Packet<'a> {
     /// Source and destination of the innermost Ethernet header.
     pub macs: Option<(Mac, Mac)>,
     /// VLAN identifiers, outermost first; those of a tunnel's outside come before those of what it carries.
-    pub vlan: ArrayVec<u16, 4>,
+    pub vlan: ArrayVec<u16, MOST_WRAPPINGS>,
     /// The tunnels it came through, outermost first.
-    pub encap: ArrayVec<&'static str, 4>,
+    pub encap: ArrayVec<&'static str, MOST_WRAPPINGS>,
     /// The number of the innermost tunnel that has one: VXLAN's and Geneve's network, ERSPAN's session, GRE's key,
     /// the last MPLS label.
     pub tunnel_id: Option<u32>,

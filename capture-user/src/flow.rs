@@ -18,6 +18,7 @@ mod tcp;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -31,7 +32,7 @@ pub use table::Table;
 pub use tcp::Connection;
 
 use crate::dissect::app::Direction;
-use crate::dissect::{Mac, Packet, TcpFlags};
+use crate::dissect::{MOST_WRAPPINGS, Mac, Packet, TcpFlags};
 use crate::source::Frame;
 use crate::time::Timestamp;
 use crate::timeline::Watch;
@@ -96,10 +97,8 @@ pub struct Flow {
     pub traffic: [Traffic; 2],
     /// Ethernet addresses of source and destination, from the first packet.
     pub macs: Option<(Mac, Mac)>,
-    /// VLANs of the first packet, outermost first.
-    pub vlan: Box<[u16]>,
-    /// Tunnels of the first packet, outermost first.
-    pub encap: Box<[&'static str]>,
+    /// What stood between Ethernet and IP in the first packet; mostly nothing.
+    wrapping: Option<Box<Wrapping>>,
     /// What TCP shows of itself; most flows are not over it.
     pub tcp: Option<Box<Connection>>,
     /// The protocol it speaks.
@@ -118,6 +117,20 @@ pub struct Flow {
     index: u32,
     /// Whether it stands in line to give up the bytes that its streams hold.
     in_line: bool,
+}
+
+/// Tags and tunnels, outermost first.
+#[derive(Debug)]
+struct Wrapping {
+    vlan: ArrayVec<u16, MOST_WRAPPINGS>,
+    encap: ArrayVec<&'static str, MOST_WRAPPINGS>,
+}
+
+impl Wrapping {
+    fn of(packet: &Packet<'_>) -> Option<Self> {
+        let is_wrapped = !packet.vlan.is_empty() || !packet.encap.is_empty();
+        is_wrapped.then(|| Self { vlan: packet.vlan.clone(), encap: packet.encap.clone() })
+    }
 }
 
 /// The two ends of a flow: its addresses are made of it when they are asked for.
@@ -157,8 +170,7 @@ impl Flow {
             end: time,
             traffic: Default::default(),
             macs: packet.macs,
-            vlan: packet.vlan.as_slice().into(),
-            encap: packet.encap.as_slice().into(),
+            wrapping: Wrapping::of(packet).map(Box::new),
             tcp: (key.protocol() == Protocol::TCP).then(Box::default),
             application: Application::default(),
             watch: Watch::default(),
@@ -176,8 +188,8 @@ impl Flow {
     pub fn weigh(&mut self) -> isize {
         let shapes: usize = self.traffic.iter().filter_map(|traffic| traffic.shape.as_ref()).map(Shape::memory).sum();
         let connection = self.tcp.as_deref().map_or(0, size_of_val);
-        let tags = size_of_val(&*self.vlan) + size_of_val(&*self.encap);
-        let bytes = connection + shapes + tags + self.application.memory();
+        let wrapping = self.wrapping.as_deref().map_or(0, size_of_val);
+        let bytes = connection + shapes + wrapping + self.application.memory();
         let before = std::mem::replace(&mut self.weight, u32::try_from(bytes).unwrap_or(u32::MAX));
         self.weight as isize - before as isize
     }
@@ -186,6 +198,16 @@ impl Flow {
     #[inline]
     pub fn is_new(&self) -> bool {
         self.traffic[0].packets + self.traffic[1].packets == 1
+    }
+
+    /// VLANs of the first packet, outermost first.
+    pub fn vlan(&self) -> &[u16] {
+        self.wrapping.as_ref().map_or(&[], |wrapping| &wrapping.vlan)
+    }
+
+    /// Tunnels of the first packet, outermost first.
+    pub fn encap(&self) -> &[&'static str] {
+        self.wrapping.as_ref().map_or(&[], |wrapping| &wrapping.encap)
     }
 
     /// Its two ends.

@@ -97,8 +97,8 @@ impl Subject {
             src_port: ports.then(|| source.port()),
             dst_ip: Some(destination.ip()),
             dst_port: ports.then(|| destination.port()),
-            vlan: flow.vlan.clone(),
-            encap: flow.encap.clone(),
+            vlan: flow.vlan().into(),
+            encap: flow.encap().into(),
         }
     }
 

@@ -81,7 +81,7 @@ impl Shunted {
     /// Asks that a flow be counted and dropped, where the program could tell it: it knows UDP and TCP outside of tunnels.
     pub fn ask(&mut self, flow: &Flow) {
         let has_ports = matches!(flow.protocol(), Protocol::TCP | Protocol::UDP);
-        let can_be = has_ports && flow.encap.is_empty() && self.flows.len() < MAX_SHUNTED as usize;
+        let can_be = has_ports && flow.encap().is_empty() && self.flows.len() < MAX_SHUNTED as usize;
         if can_be && !self.flows.contains_key(flow.key()) {
             let (key, _) = key_of(flow);
             if self.shunts.requests.try_send(Request::Shunt(key)).is_ok() {

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, bail, ensure};
 
 use crate::peers::established::{self, Kind};
-use crate::peers::work::{Captures, Order};
+use crate::peers::work::{Captures, Order, Share};
 use crate::run;
 
 /// Where the baseline is kept: instructions a packet by name.
@@ -72,7 +72,7 @@ fn count(padtap: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
     let file = |name: &str| directory.path().join(name);
     let mut counted = BTreeMap::new();
     let mixed = file("mixed.pcap");
-    let work = Captures::load(padtap, None)?.write(&mixed, 1, Order::Interleaved)?;
+    let work = Captures::load(padtap, Share::Fixtures)?.write(&mixed, 1, Order::Interleaved)?;
     let mut before = 0.0;
     for stage in STAGES {
         let all = instructions(padtap, stage, &mixed)? / work.frames as f64;

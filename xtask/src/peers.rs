@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use clap::ValueEnum;
 
 use self::offline::{Job, Peer};
 pub use self::page::machine;
 use self::tool::TOOLS;
-use self::work::{Captures, Order};
+use self::work::{Captures, Order, Share};
 use crate::{debian, run};
 
 /// Where the page and the charts go.
@@ -35,6 +36,9 @@ pub struct Args {
     /// Size of the work file, in MB.
     #[arg(long, value_name = "MB", default_value = "400")]
     size: u64,
+    /// What is repeated.
+    #[arg(long, value_enum, default_value = "all")]
+    work: Share,
     /// How the captures follow one another in the file of --make.
     #[arg(long, value_enum, default_value = "interleaved")]
     order: Order,
@@ -57,9 +61,8 @@ pub struct Args {
 
 /// Measures, and writes a page and charts.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let real = std::env::var_os("PADTAP_PCAPS").map(PathBuf::from);
     let padtap = args.padtap.clone().map_or_else(run::padtap, Ok)?;
-    let captures = Captures::load(&padtap, real.as_deref())?;
+    let captures = Captures::load(&padtap, args.work)?;
     if let Some(path) = &args.make {
         let work = captures.write(path, args.size * 1_000_000, args.order)?;
         println!("{} frames, {} bytes", work.frames, work.bytes);
@@ -70,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let until = |share: f64| begun + Duration::from_secs_f64(args.seconds as f64 * share);
     let directory = tempfile::tempdir()?;
     let date = date()?;
-    let mut page = heading(&date, &peers, args, real.is_some());
+    let mut page = heading(&date, &peers, args);
     for (order, title, share) in
         [(Order::Interleaved, "All captures at once", 0.3), (Order::Sequential, "One capture after the other", 0.6)]
     {
@@ -126,10 +129,15 @@ fn peers(padtap: &Path) -> Vec<Peer<'static>> {
     TOOLS.iter().filter_map(|tool| Some(Peer { tool, program: program(tool)? })).collect()
 }
 
-fn heading(date: &str, peers: &[Peer<'_>], args: &Args, real: bool) -> String {
-    let real = if real { "fixtures and the captures of `PADTAP_PCAPS`" } else { "fixtures" };
+fn heading(date: &str, peers: &[Peer<'_>], args: &Args) -> String {
+    let share = args.work.to_possible_value().map(|share| share.get_name().to_owned()).unwrap_or_default();
+    let real = match args.work {
+        Share::Captures => "captures of `PADTAP_PCAPS`",
+        Share::All if std::env::var_os("PADTAP_PCAPS").is_some() => "fixtures and the captures of `PADTAP_PCAPS`",
+        Share::All | Share::Fixtures => "fixtures",
+    };
     let mut page = format!(
-        "# {date}: padtap beside Debian's tools\n\n`cargo xtask peers --size {} --runs {}` on {}. The work is the {real}, \
+        "# {date}: padtap beside Debian's tools\n\n`cargo xtask peers --work {share} --size {} --runs {}` on {}. The work is the {real}, \
          repeated, each time with other hosts, so that flows are fresh. Offline each tool runs alone, pinned to one \
          processor, in turn with the others; figures are medians.\n\n| | version |\n|---|---|\n",
         args.size,

@@ -2,11 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use super::frames;
 use super::rewrite::{Hosts, rewrite};
@@ -25,6 +26,17 @@ pub enum Order {
     Sequential,
     /// All captures of all rounds at once: many flows at a time.
     Interleaved,
+}
+
+/// What is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Share {
+    /// The fixtures, and the captures of `PADTAP_PCAPS` where that is set: long sessions, and many short flows.
+    All,
+    /// The fixtures alone.
+    Fixtures,
+    /// The captures of `PADTAP_PCAPS` alone.
+    Captures,
 }
 
 /// What was written.
@@ -46,21 +58,14 @@ struct Capture {
 pub struct Captures(Vec<Capture>);
 
 impl Captures {
-    /// The fixtures, one or two of each session, and the captures of a directory, as `padtap` reads them.
-    pub fn load(padtap: &Path, directory: Option<&Path>) -> anyhow::Result<Self> {
+    /// Reads them as `padtap` does. Of the fixtures, one or two of each session.
+    pub fn load(padtap: &Path, share: Share) -> anyhow::Result<Self> {
+        let fixtures = if share == Share::Captures { Vec::new() } else { fixtures()? };
+        let directory = std::env::var_os("PADTAP_PCAPS").filter(|_| share != Share::Fixtures);
+        ensure!(directory.is_some() || share != Share::Captures, "PADTAP_PCAPS does not say where the captures are");
         let mut captures = Vec::new();
-        for case in files(Path::new("fixtures"))?.iter().filter(|case| case.is_dir()) {
-            let wanted = |name: &str| name.starts_with("capture.") || name.starts_with("profile-");
-            let is_wanted = |file: &&PathBuf| file.file_name().and_then(|name| name.to_str()).is_some_and(wanted);
-            for file in files(case)?.iter().filter(is_wanted) {
-                captures.push(Capture::load(padtap, file)?);
-            }
-        }
-        if let Some(directory) = directory {
-            for file in files(directory)? {
-                let is_capture = file.extension().is_some_and(|end| end == "pcap" || end == "pcapng");
-                captures.extend(is_capture.then(|| Capture::load(padtap, &file)).transpose()?);
-            }
+        for file in fixtures.into_iter().chain(directory.map(real).transpose()?.unwrap_or_default()) {
+            captures.push(Capture::load(padtap, &file)?);
         }
         captures.retain(|capture| !capture.frames.is_empty());
         let hosts = captures.iter_mut().fold(0, |before, capture| capture.hosts.number(before));
@@ -131,6 +136,23 @@ impl Capture {
     fn bytes(&self) -> u64 {
         self.frames.iter().map(|(_, _, bytes)| bytes.len() as u64 + 16).sum()
     }
+}
+
+/// The fixtures that are repeated.
+fn fixtures() -> anyhow::Result<Vec<PathBuf>> {
+    let mut chosen = Vec::new();
+    for case in files(Path::new("fixtures"))?.iter().filter(|case| case.is_dir()) {
+        let wanted = |name: &str| name.starts_with("capture.") || name.starts_with("profile-");
+        let is_wanted = |file: &PathBuf| file.file_name().and_then(|name| name.to_str()).is_some_and(wanted);
+        chosen.extend(files(case)?.into_iter().filter(is_wanted));
+    }
+    Ok(chosen)
+}
+
+/// The captures in a directory.
+fn real(directory: OsString) -> anyhow::Result<Vec<PathBuf>> {
+    let is_capture = |file: &PathBuf| file.extension().is_some_and(|end| end == "pcap" || end == "pcapng");
+    Ok(files(Path::new(&directory))?.into_iter().filter(is_capture).collect())
 }
 
 /// A directory's entries, sorted.

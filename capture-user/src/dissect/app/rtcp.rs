@@ -73,7 +73,8 @@ pub(super) fn announced(negotiated: Arc<Negotiated>) -> Opener {
 /// The RTCP of one flow.
 pub(super) struct Session {
     negotiated: Option<Arc<Negotiated>>,
-    round_trip: RoundTrip,
+    /// Once a sender has reported.
+    round_trip: Option<Box<RoundTrip>>,
     proven: bool,
     /// Encrypted packets of a flow that is not yet known for media: told once it is.
     pending: Vec<(Timestamp, Facts)>,
@@ -81,12 +82,13 @@ pub(super) struct Session {
 
 impl Session {
     pub fn new(negotiated: Option<Arc<Negotiated>>) -> Self {
-        Self { negotiated, round_trip: RoundTrip::default(), proven: false, pending: Vec::new() }
+        Self { negotiated, round_trip: None, proven: false, pending: Vec::new() }
     }
 
-    /// Bytes of heap that what waits takes.
+    /// Bytes of heap that what waits takes, and what is known of round trips.
     pub fn memory(&self) -> usize {
-        self.pending.capacity() * size_of::<(Timestamp, Facts)>()
+        let trips = self.round_trip.as_deref().map_or(0, size_of_val);
+        trips + self.pending.capacity() * size_of::<(Timestamp, Facts)>()
     }
 
     /// Whether a packet in clear was read: chance does not make one.
@@ -108,7 +110,7 @@ impl Session {
                 self.note(&packet, segment, &mut facts);
                 facts.add(&packet, &out.people);
             }
-            facts.rtt_ms = self.round_trip.whole();
+            facts.rtt_ms = self.round_trip.as_ref().and_then(|trip| trip.whole());
         }
         if certain || self.proven {
             self.confirm(out);
@@ -129,11 +131,12 @@ impl Session {
     /// Follows the reports on their way round.
     fn note(&mut self, packet: &Packet<'_>, segment: &Segment<'_>, facts: &mut Facts) {
         if let Some(sender) = packet.sender_info() {
-            self.round_trip.report_sent(segment.direction, sender.ntp_middle(), segment.time);
+            self.round_trip.get_or_insert_default().report_sent(segment.direction, sender.ntp_middle(), segment.time);
         }
         if matches!(packet.kind, SENDER_REPORT | RECEIVER_REPORT) {
             for block in packet.report_blocks() {
-                let half = self.round_trip.answered(segment.direction, &block, segment.time);
+                let trip = self.round_trip.as_mut();
+                let half = trip.and_then(|trip| trip.answered(segment.direction, &block, segment.time));
                 facts.report(&block, half);
             }
         }

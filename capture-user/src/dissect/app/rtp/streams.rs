@@ -57,6 +57,8 @@ impl Streams {
         }
         if self.list.len() < MAX_STREAMS {
             self.latest = self.list.len();
+            // Mostly there is one.
+            self.list.reserve_exact(usize::from(self.list.capacity() == 0));
             self.list.push(Stream::new(header, time, negotiated));
         }
         Known { before: false, proven: false }
