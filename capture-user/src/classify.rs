@@ -94,7 +94,7 @@ impl Classifier {
     pub fn look(&mut self, flow: &mut Flow, direction: Direction, packet: &Packet<'_>, now: Timestamp) {
         let signatures = &self.knowledge.signatures;
         let rule = flow.application.label.app.and_then(|app| signatures.protocol(app));
-        if !rule.and_then(|rule| rule.role).is_some_and(Role::is_anybodys) {
+        if !rule.and_then(|rule| rule.role).is_some_and(Role::is_infrastructure) {
             signature::look(flow, direction, packet, signatures);
         }
         if flow.marks.count(direction) {

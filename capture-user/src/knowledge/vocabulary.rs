@@ -62,7 +62,7 @@ impl Role {
     }
 
     /// Whether every device of a network does it alike, so that no payload of it tells of a service.
-    pub const fn is_anybodys(self) -> bool {
+    pub const fn is_infrastructure(self) -> bool {
         matches!(self, Self::NameService | Self::Address | Self::Time)
     }
 }
