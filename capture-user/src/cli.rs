@@ -14,7 +14,7 @@ use clap::builder::Styles;
 use clap::builder::styling::Style;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-pub use bench::{Bench, BenchDissect, BenchLive, BenchMode, BenchSinks, BenchStage, Inject};
+pub use bench::{Bench, BenchDissect, BenchLive, BenchMode, BenchSend, BenchSinks, BenchStage, Inject};
 pub use capture::{Attach, Backend, Capture, Copying, CpuList, Filter, Read, Run, Snap};
 pub use extcap::{Call, Extcap, Folder};
 pub use knowledge::{Devices, Knowledge, Learn, Table, Tables};

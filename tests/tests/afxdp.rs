@@ -35,7 +35,7 @@ fn open(config: &Config) -> (Vec<XdpSource>, Control) {
 
 /// Small enough that many captures fit side by side.
 fn small() -> Config {
-    Config { sizes: Sizes { rx: 256, fill: 256, held: 256, chunk_size: 4096 }, ..Config::new(NEAR) }
+    Config { sizes: Sizes { rx: 256, fill: 256, held: 256, chunk_size: Some(4096) }, ..Config::new(NEAR) }
 }
 
 /// Receives until nothing comes for a while, or `count` frames are there; recycles them and gives their bytes.
@@ -110,7 +110,7 @@ fn frames_arrive_byte_for_byte_in_the_stack() {
 
 #[test]
 fn frames_arrive_byte_for_byte_in_small_chunks() {
-    let config = Config { sizes: Sizes { chunk_size: 2048, ..small().sizes }, ..small() };
+    let config = Config { sizes: Sizes { chunk_size: Some(2048), ..small().sizes }, ..small() };
     with_cable(Cable { mtu: 9000, queues: 1 }, || check_byte_for_byte(&config, Mode::Native));
 }
 
@@ -118,7 +118,8 @@ fn frames_arrive_byte_for_byte_in_small_chunks() {
 fn every_queue_is_bound_and_counts_for_itself() {
     const FRAMES: u32 = 2_000;
     with_cable(Cable { queues: 4, ..Cable::default() }, || {
-        let config = Config { sizes: Sizes { rx: 2048, fill: 2048, held: 64, chunk_size: 2048 }, ..Config::new(NEAR) };
+        let config =
+            Config { sizes: Sizes { rx: 2048, fill: 2048, held: 64, chunk_size: Some(2048) }, ..Config::new(NEAR) };
         let (mut sources, control) = open(&config);
         assert_eq!((sources.len(), control.granted().queues), (4, 4));
         let mut sender = Sender::new();
@@ -142,7 +143,7 @@ fn a_reader_that_pauses_loses_frames_and_every_loss_is_counted() {
     with_cable(Cable { mtu: 9000, queues: 1 }, || {
         // The RX ring is the shorter, then the chunks are; then frames of three chunks want more than there are.
         for (rx, fill, length) in [(64, 1024, 64), (1024, 64, 64), (64, 64, 9014)] {
-            let config = Config { sizes: Sizes { rx, fill, held: 0, chunk_size: 4096 }, ..Config::new(NEAR) };
+            let config = Config { sizes: Sizes { rx, fill, held: 0, chunk_size: Some(4096) }, ..Config::new(NEAR) };
             let (mut sources, control) = open(&config);
             let mut sender = Sender::new();
             (0..FRAMES).for_each(|number| sender.send(&frame(number, length)));
@@ -215,7 +216,7 @@ fn a_refusal_says_why() {
             (Config::new("padtap-nothing"), "No such device"),
             (Config { copying: Copying::ZeroCopy, ..small() }, "padtap0 queue 0: cannot bind"),
             (Config { sizes: Sizes { rx: 1000, ..small().sizes }, ..small() }, "power of two"),
-            (Config { sizes: Sizes { chunk_size: 8192, ..small().sizes }, ..small() }, "2048 or 4096"),
+            (Config { sizes: Sizes { chunk_size: Some(8192), ..small().sizes }, ..small() }, "2048 or 4096"),
             (Config { attach: Request::Native, ..Config::new("lo") }, "lo"),
         ] {
             let refusal = refusal(config);

@@ -1,7 +1,7 @@
-//! Builds the XDP program, and proves that the committed object is what its source builds.
+//! Builds the XDP programs, and proves that the committed objects are what their source builds.
 //!
-//! The object is committed so that padtap builds with stable Rust alone. It is compared by what the kernel gets to see:
-//! instructions, relocations, maps and constants.
+//! The objects are committed so that padtap builds with stable Rust alone. They are compared by what the kernel gets to
+//! see: instructions, relocations, maps and constants.
 
 mod object;
 mod sources;
@@ -16,13 +16,18 @@ use anyhow::{Context as _, Result, bail, ensure};
 use self::object::Contents;
 use self::toolchain::Toolchain;
 
-/// The committed object, from the root of the workspace.
-const OBJECT: &str = "capture-user/bpf/padtap.bpf.o";
+/// The programs: the one that captures, and the one that sends in benchmarks.
+const PROGRAMS: &[&str] = &["padtap", "traffic"];
+
+/// Where a program's object is committed, from the root of the workspace.
+fn object_of(program: &str) -> String {
+    format!("capture-user/bpf/{program}.bpf.o")
+}
 
 /// Arguments of `cargo xtask bpf`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Write nothing: rebuild elsewhere, compare with the committed object, and fail if they differ.
+    /// Write nothing: rebuild elsewhere, compare with the committed objects, and fail if they differ.
     #[arg(long)]
     check: bool,
 }
@@ -30,20 +35,22 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Where the program cannot be built, or with `--check` where the committed object is not what the source builds.
+/// Where a program cannot be built, or with `--check` where a committed object is not what the source builds.
 pub fn run(args: &Args) -> Result<()> {
     let root = root()?;
     if args.check { check(&root) } else { write(&root) }
 }
 
 fn write(root: &Path) -> Result<()> {
-    let built = build(&Toolchain::set_up(root)?, root, &root.join("target/bpf"))?;
-    let contents = Contents::read(&built)?;
-    fs::create_dir_all(root.join(OBJECT).parent().unwrap_or(root))?;
-    fs::write(root.join(OBJECT), &built).with_context(|| format!("cannot write {OBJECT}"))?;
-    sources::record(root)?;
-    println!("{OBJECT}: {} bytes, {contents}", built.len());
-    Ok(())
+    let target = root.join("target/bpf");
+    build(&Toolchain::set_up(root)?, root, &target)?;
+    for program in PROGRAMS {
+        let (built, object) = (read(root, &target, program)?, object_of(program));
+        fs::create_dir_all(root.join(&object).parent().unwrap_or(root))?;
+        fs::write(root.join(&object), &built).with_context(|| format!("cannot write {object}"))?;
+        println!("{object}: {} bytes, {}", built.len(), Contents::read(&built)?);
+    }
+    sources::record(root)
 }
 
 fn check(root: &Path) -> Result<()> {
@@ -52,33 +59,39 @@ fn check(root: &Path) -> Result<()> {
         Err(error) => return check_sources(root, &error),
     };
     let elsewhere = tempfile::tempdir()?;
-    let committed = fs::read(root.join(OBJECT)).with_context(|| format!("cannot read {OBJECT}"))?;
-    let built = build(&toolchain, root, elsewhere.path())?;
-    let (committed, built) = (Contents::read(&committed).context(OBJECT)?, Contents::read(&built)?);
+    build(&toolchain, root, elsewhere.path())?;
+    for program in PROGRAMS {
+        compare(&object_of(program), root, &read(root, elsewhere.path(), program)?)?;
+    }
+    sources::check(root)
+        .context("the objects are right, but the hashes of their sources are old: run `cargo xtask bpf`")
+}
+
+fn compare(object: &str, root: &Path, built: &[u8]) -> Result<()> {
+    let committed = fs::read(root.join(object)).with_context(|| format!("cannot read {object}"))?;
+    let (committed, built) = (Contents::read(&committed).context(object.to_owned())?, Contents::read(built)?);
     let differences = committed.differences(&built);
     ensure!(
         differences.is_empty(),
-        "{OBJECT} is not what capture-ebpf builds; run `cargo xtask bpf` and commit the result\n  {}",
+        "{object} is not what capture-ebpf builds; run `cargo xtask bpf` and commit the result\n  {}",
         differences.join("\n  ")
     );
-    sources::check(root)
-        .context("the object is right, but the hashes of its sources are old: run `cargo xtask bpf`")?;
-    println!("{OBJECT} is what capture-ebpf builds: {built}");
+    println!("{object} is what capture-ebpf builds: {built}");
     Ok(())
 }
 
-/// All that can be said where the program cannot be built.
+/// All that can be said where the programs cannot be built.
 fn check_sources(root: &Path, error: &anyhow::Error) -> Result<()> {
-    eprintln!("WARNING: the XDP program was NOT rebuilt, because its toolchain cannot be had here:");
+    eprintln!("WARNING: the XDP programs were NOT rebuilt, because their toolchain cannot be had here:");
     eprintln!("WARNING:   {error:#}");
-    eprintln!("WARNING: only the recorded hashes of its sources and of {OBJECT} are checked.");
-    sources::check(root).context("run `cargo xtask bpf` where its toolchain can be had")?;
-    println!("the hashes are those that were recorded when {OBJECT} was built");
+    eprintln!("WARNING: only the recorded hashes of their sources and objects are checked.");
+    sources::check(root).context("run `cargo xtask bpf` where their toolchain can be had")?;
+    println!("the hashes are those that were recorded when the objects were built");
     Ok(())
 }
 
-/// Builds the program into `target` and gives the object.
-fn build(toolchain: &Toolchain, root: &Path, target: &Path) -> Result<Vec<u8>> {
+/// Builds the programs into `target`.
+fn build(toolchain: &Toolchain, root: &Path, target: &Path) -> Result<()> {
     let status = toolchain
         .cargo()
         .args(["build", "--quiet", "--release", "--locked", "--target-dir"])
@@ -87,7 +100,12 @@ fn build(toolchain: &Toolchain, root: &Path, target: &Path) -> Result<Vec<u8>> {
         .status()
         .context("cannot run cargo")?;
     ensure!(status.success(), "capture-ebpf does not build");
-    let path = target.join("bpfel-unknown-none/release/padtap");
+    Ok(())
+}
+
+/// A program as it was built into `target`.
+fn read(root: &Path, target: &Path, program: &str) -> Result<Vec<u8>> {
+    let path = target.join("bpfel-unknown-none/release").join(program);
     let object = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     forbid_paths(root, &object)?;
     Ok(object)

@@ -20,9 +20,14 @@ pub enum Bench {
     Sinks(BenchSinks),
     /// Capture frames that padtap injects itself, in a network namespace of its own; needs root.
     ///
-    /// The kernel runs frames through the XDP program as if they had just come in (BPF_PROG_TEST_RUN with live
-    /// frames), or, for frames over a page and with --inject packet, they are sent from the other end of the pair.
+    /// The kernel runs frames through the XDP program as if they had just come in (BPF_PROG_TEST_RUN with live frames);
+    /// or, where they are too large for that, they are sent through a packet socket from the other end of the pair.
     Live(BenchLive),
+    /// Send a capture file's frames from one end of a veth pair, by the kernel itself; needs root.
+    ///
+    /// It costs neither a system call nor a socket buffer a frame, so that it sends several times as many as tcpreplay.
+    /// The other end must be ready for XDP: a program is attached there, or `ethtool -K IF gro on` was said.
+    Send(BenchSend),
 }
 
 /// Measure dissection.
@@ -121,6 +126,9 @@ pub struct BenchLive {
     /// Worker threads; 0 dissects on the receive thread.
     #[arg(long, value_name = "N", default_value = "0")]
     pub workers: usize,
+    /// Slots of the receive ring; a power of two.
+    #[arg(long, value_name = "N", default_value = "8192")]
+    pub ring: NonZero<u32>,
     /// What to do with the frames.
     #[arg(long, value_enum, default_value_t)]
     pub mode: BenchMode,
@@ -136,6 +144,26 @@ pub struct BenchLive {
     /// Pause of a worker after each batch, in microseconds: makes it too slow, to test what overload does.
     #[arg(long, value_name = "US", hide = true)]
     pub stall_worker_us: Option<u64>,
+}
+
+/// Send a file's frames.
+#[derive(Debug, Args)]
+pub struct BenchSend {
+    /// Capture file: pcap or pcapng. Times in it are not heeded.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Interface to send from: an end of a veth pair.
+    #[arg(short, long, value_name = "IF")]
+    pub interface: String,
+    /// Frames to send, beginning again at the file's end; without it, each once.
+    #[arg(long, value_name = "N")]
+    pub frames: Option<NonZero<u64>>,
+    /// Frames sent per second; without it, as many as can be.
+    #[arg(long, value_name = "PPS")]
+    pub rate: Option<NonZero<u64>>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What a live benchmark does with frames.
@@ -156,6 +184,8 @@ pub enum Inject {
     Auto,
     /// In the kernel, straight into the XDP program.
     Kernel,
-    /// Through a packet socket on the other end of the pair.
+    /// Sent by the kernel from the other end of the pair.
+    Cable,
+    /// Sent through a packet socket from the other end of the pair.
     Packet,
 }

@@ -37,7 +37,7 @@ pub struct Capture {
     #[arg(short, long, value_name = "BYTES|headers", default_value = "0")]
     pub snaplen: Snap,
     /// Slots of the receive ring of each queue; a power of two.
-    #[arg(long, value_name = "N", default_value = "4096")]
+    #[arg(long, value_name = "N", default_value = "8192")]
     pub ring: NonZero<u32>,
     /// Whom to capture.
     #[command(flatten)]

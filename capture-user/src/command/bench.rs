@@ -2,6 +2,8 @@
 
 mod dissect;
 mod live;
+mod pace;
+mod send;
 mod sinks;
 
 use super::Outcome;
@@ -15,6 +17,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Outcome> {
     match bench {
         Bench::Dissect(options) => dissect::run(options),
         Bench::Live(options) => live::run(options),
+        Bench::Send(options) => send::run(options),
         Bench::Sinks(options) => sinks::run(options),
     }
 }

@@ -76,10 +76,15 @@ fn xdp_config(options: &cli::Capture) -> anyhow::Result<xdp::Config> {
         },
         busy_poll: options.busy_poll,
         events: options.output.verbose >= 2,
-        // The fill ring is twice as long, so that a burst finds free buffers while the last one is being read.
-        sizes: Sizes { rx, fill: rx.saturating_mul(2), held: rx.max(Sizes::default().held), ..Sizes::default() },
+        sizes: sizes(options.ring.get()),
         ..xdp::Config::new(&options.interface)
     })
+}
+
+/// Of rings with so many slots.
+pub fn sizes(ring: u32) -> Sizes {
+    let default = Sizes::default();
+    Sizes { rx: ring, fill: ring, held: ring.max(default.held), ..default }
 }
 
 fn console_filter(options: &cli::Capture) -> anyhow::Result<ConsoleFilter> {

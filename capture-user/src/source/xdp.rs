@@ -79,17 +79,19 @@ impl Config {
 pub struct Sizes {
     /// Entries of the RX ring, a power of two.
     pub rx: u32,
-    /// Entries of the fill ring, a power of two.
+    /// Entries of the fill ring, a power of two. The kernel fills buffers in the order in which it gets them, so that all
+    /// of them go through the caches: as many as the RX ring has are of use, more make every frame slower.
     pub fill: u32,
     /// Frames, in chunks, that the pipeline may hold before the fill ring gets fewer than it has room for.
     pub held: u32,
-    /// Bytes of a chunk, 2048 or 4096; 256 of them are not for data.
-    pub chunk_size: u32,
+    /// Bytes of a chunk, 2048 or 4096, of which 256 are not for data; `None`: whichever holds a frame of the interface's
+    /// MTU, the smaller if both do, for less memory then goes through the caches.
+    pub chunk_size: Option<u32>,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { rx: 4096, fill: 8192, held: 4096, chunk_size: 4096 }
+        Self { rx: 8192, fill: 8192, held: 4096, chunk_size: None }
     }
 }
 
@@ -99,6 +101,15 @@ impl Sizes {
         self.rx.saturating_add(self.fill).saturating_add(self.held)
     }
 
+    /// Bytes of a chunk, at an interface of this MTU.
+    fn chunk_size(&self, mtu: u32) -> u32 {
+        /// An Ethernet header and two tags.
+        const HEADERS: u32 = 14 + 2 * 4;
+        const NOT_DATA: u32 = 256;
+        let whole = mtu.saturating_add(HEADERS + NOT_DATA);
+        self.chunk_size.unwrap_or(if whole <= 2048 { 2048 } else { 4096 })
+    }
+
     fn check(&self) -> Result<(), String> {
         for (what, size) in [("RX ring", self.rx), ("fill ring", self.fill)] {
             if !size.is_power_of_two() {
@@ -106,8 +117,8 @@ impl Sizes {
             }
         }
         match self.chunk_size {
-            2048 | 4096 => Ok(()),
-            other => Err(format!("chunks of {other} bytes: the kernel takes 2048 or 4096")),
+            None | Some(2048 | 4096) => Ok(()),
+            Some(other) => Err(format!("chunks of {other} bytes: the kernel takes 2048 or 4096")),
         }
     }
 }

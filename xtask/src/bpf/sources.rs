@@ -1,4 +1,4 @@
-//! The hashes of the program's sources and of the object built from them, in the format of sha256sum.
+//! The hashes of the programs' sources and of the objects built from them, in the format of sha256sum.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use sha2::{Digest as _, Sha256};
 
-const RECORD: &str = "capture-user/bpf/padtap.bpf.sha256";
+const RECORD: &str = "capture-user/bpf/SHA256SUMS";
 
 /// Where the sources are. Tests are not among them: they have files of their own, or do not change what is built.
 const SOURCES: &[&str] = &[
@@ -18,7 +18,8 @@ const SOURCES: &[&str] = &[
     "capture-ebpf/Cargo.toml",
     "capture-ebpf/rust-toolchain.toml",
     "capture-ebpf/src",
-    super::OBJECT,
+    "capture-user/bpf/padtap.bpf.o",
+    "capture-user/bpf/traffic.bpf.o",
 ];
 
 /// Records what the object was built from.
@@ -33,7 +34,7 @@ pub fn check(root: &Path) -> Result<()> {
     let changed = |line: &&str| !recorded.lines().any(|other| other == *line);
     let gone = |line: &&str| !now.lines().any(|other| path(other) == path(line));
     let differences: Vec<&str> = now.lines().filter(changed).chain(recorded.lines().filter(gone)).map(path).collect();
-    ensure!(differences.is_empty(), "changed since the object was built: {}", differences.join(", "));
+    ensure!(differences.is_empty(), "changed since the objects were built: {}", differences.join(", "));
     Ok(())
 }
 
@@ -90,7 +91,7 @@ mod tests {
         check(root.path()).unwrap();
         fs::write(root.path().join("capture-ebpf/src/lib.rs"), "changed").unwrap();
         let error = check(root.path()).unwrap_err().to_string();
-        assert_eq!(error, "changed since the object was built: capture-ebpf/src/lib.rs");
+        assert_eq!(error, "changed since the objects were built: capture-ebpf/src/lib.rs");
         fs::remove_file(root.path().join("capture-ebpf/src/lib.rs")).unwrap();
         assert!(check(root.path()).is_err());
     }

@@ -59,7 +59,8 @@ struct Report {
 pub fn run(options: &BenchLive) -> anyhow::Result<Outcome> {
     let mtu = options.size.saturating_sub(14).max(1500);
     lab::enter(mtu).context("no private network (this benchmark needs root)")?;
-    let (sources, control) = xdp::open(&xdp::Config::new(lab::NEAR))?;
+    let (sources, control) =
+        xdp::open(&xdp::Config { sizes: capture::sizes(options.ring.get()), ..xdp::Config::new(lab::NEAR) })?;
     if !options.json {
         eprintln!("padtap: {}", capture::granted(lab::NEAR, control.granted()));
     }

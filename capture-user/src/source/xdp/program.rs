@@ -6,6 +6,7 @@
 mod attach;
 mod error;
 mod tables;
+pub mod traffic;
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
@@ -271,9 +272,7 @@ impl Program {
         frame: &[u8],
         repeat: u32,
     ) -> Result<std::time::Duration, Error> {
-        // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex. A socket takes
-        // frames of its own interface and queue only, and drops others without counting them.
-        let context = [0, frame.len() as u32, 0, interface, queue, 0].map(u32::to_ne_bytes);
+        let context = context(frame.len(), interface, queue);
         let options = TestRunOptions {
             data_in: Some(frame),
             ctx_in: Some(context.as_flattened()),
@@ -284,6 +283,12 @@ impl Program {
         let result = xdp(&mut self.ebpf)?.test_run(options).map_err(|error| Error::run(&error))?;
         Ok(result.duration)
     }
+}
+
+/// `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex. A socket takes frames of
+/// its own interface and queue only, and drops others without counting them.
+fn context(length: usize, interface: u32, queue: u32) -> [[u8; 4]; 6] {
+    [0, length as u32, 0, interface, queue, 0].map(u32::to_ne_bytes)
 }
 
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, Error> {

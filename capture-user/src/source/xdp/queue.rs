@@ -31,7 +31,7 @@ impl Queue {
             Error::Io { name: name_queue(&link.name, number), source: reason }
         };
         let sizes = &config.sizes;
-        let (umem, pool) = Umem::map(sizes.chunks(), sizes.chunk_size, config.huge_pages)
+        let (umem, pool) = Umem::map(sizes.chunks(), sizes.chunk_size(link.mtu), config.huge_pages)
             .map_err(|error| failed("get memory for its frames", error))?;
         let (socket, rings) =
             Socket::open(&umem, sizes.rx, sizes.fill).map_err(|error| failed("open an AF_XDP socket", error))?;

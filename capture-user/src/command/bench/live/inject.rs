@@ -1,123 +1,78 @@
 //! How a benchmark's frames come into being.
 
+use std::iter::Cycle;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use std::vec::IntoIter;
 
 use anyhow::{Context, anyhow};
+use capture_common::traffic::LARGEST;
+use capture_user::source::xdp::link::Link;
+use capture_user::source::xdp::program::traffic::Traffic;
 use capture_user::source::xdp::{self, lab};
 use pnet::datalink::{self, Channel, DataLinkSender};
 
+use super::super::pace::Pace;
 use super::frame::frame;
 use crate::cli::{BenchLive, Inject};
+use crate::command::Usage;
 
-/// Frames that the kernel makes of one at once.
-const BATCH: u64 = 64;
-/// The largest frame to inject: a page, less what the kernel keeps for itself, which differs from version to version
-/// (Linux 6.18 takes 3,400 bytes and refuses 3,416).
-const LARGEST: u32 = 3_072;
+/// Frames that the kernel sends in one system call, at most: about a millisecond's, so that a rate is kept to that.
+const BATCH: u64 = 1_024;
 
 /// Injects frames at a rate, and counts them.
-pub struct Injector<'a> {
+pub struct Injector {
     frames: u64,
     rate: Option<u64>,
-    /// One frame of each flow.
-    flows: Vec<Vec<u8>>,
-    way: Way<'a>,
+    way: Way,
 }
 
-enum Way<'a> {
-    /// Through the XDP program as if the interface had received them.
-    Kernel(&'a xdp::Control),
-    /// Through a packet socket on the far end of the cable.
-    Packet(Box<dyn DataLinkSender>),
+enum Way {
+    /// The kernel itself: straight into the XDP program, or from the far end of the cable.
+    Kernel(Traffic),
+    /// A packet socket on the far end, and one frame of each flow in turn.
+    Packet(Box<dyn DataLinkSender>, Cycle<IntoIter<Vec<u8>>>),
 }
 
-impl<'a> Injector<'a> {
-    pub fn new(options: &BenchLive, capture: &'a xdp::Control) -> anyhow::Result<Self> {
-        let way = match options.inject {
-            Inject::Kernel if options.size > LARGEST => {
-                return Err(
-                    crate::command::Usage(format!("--inject kernel: frames are at most {LARGEST} bytes")).into()
-                );
+impl Injector {
+    pub fn new(options: &BenchLive, capture: &xdp::Control) -> anyhow::Result<Self> {
+        let flows: Vec<_> = (0..options.flows.get()).map(|flow| frame(options.size, flow)).collect();
+        let (near, far) = (capture.link().index, Link::find(lab::FAR)?.index);
+        let way = match (options.inject, options.size as usize <= LARGEST) {
+            (Inject::Kernel | Inject::Cable, false) => {
+                return Err(Usage(format!("--inject kernel and cable: frames are at most {LARGEST} bytes")).into());
             }
-            Inject::Auto if options.size > LARGEST => Way::Packet(packet_socket()?),
-            Inject::Auto | Inject::Kernel => Way::Kernel(capture),
-            Inject::Packet => Way::Packet(packet_socket()?),
+            (Inject::Kernel | Inject::Auto, true) => {
+                Way::Kernel(Traffic::into(&mut capture.program(), near, far, &flows)?)
+            }
+            (Inject::Cable, true) => Way::Kernel(Traffic::from(far, &flows)?),
+            (Inject::Packet | Inject::Auto, _) => Way::Packet(packet_socket()?, flows.into_iter().cycle()),
         };
-        Ok(Self {
-            frames: options.frames.get(),
-            rate: options.rate.map(|rate| rate.get()),
-            flows: (0..options.flows.get()).map(|flow| frame(options.size, flow)).collect(),
-            way,
-        })
+        Ok(Self { frames: options.frames.get(), rate: options.rate.map(|rate| rate.get()), way })
     }
 
     /// Injects them all. Returns how many were injected, and when it began.
     pub fn run(mut self) -> anyhow::Result<(u64, Instant)> {
-        let begun = Instant::now();
+        let pace = Pace::new(self.rate);
         let mut sent = 0;
-        for flow in (0..self.flows.len()).cycle() {
-            let left = self.frames - sent;
-            if left == 0 {
-                break;
-            }
-            let batch = self.due(begun, sent).min(left).min(self.batch());
-            self.send(flow, sent, batch)?;
+        while sent < self.frames {
+            let batch = pace.due(sent).min(self.frames - sent).min(BATCH);
+            self.send(batch)?;
             sent += batch;
         }
-        Ok((sent, begun))
+        Ok((sent, pace.begun()))
     }
 
-    /// With many flows few frames of one in a row, so that they mix.
-    fn batch(&self) -> u64 {
-        match self.way {
-            Way::Kernel(_) => BATCH,
-            Way::Packet(_) => 1,
-        }
-    }
-
-    /// How many frames the rate allows by now; waits until it allows one.
-    fn due(&self, begun: Instant, sent: u64) -> u64 {
-        let Some(rate) = self.rate else { return u64::MAX };
-        loop {
-            let allowed = (begun.elapsed().as_secs_f64() * rate as f64) as u64 + 1;
-            if allowed > sent {
-                return allowed - sent;
-            }
-            let wait = Duration::from_secs_f64((sent + 1 - allowed) as f64 / rate as f64);
-            // A short wait is spent awake: sleeping takes longer than that.
-            if wait > Duration::from_micros(200) { thread::sleep(wait) } else { std::hint::spin_loop() }
-        }
-    }
-
-    fn send(&mut self, flow: usize, sent: u64, count: u64) -> anyhow::Result<()> {
-        let frame = &self.flows[flow];
+    fn send(&mut self, count: u64) -> anyhow::Result<()> {
         match &mut self.way {
-            Way::Kernel(capture) => inject(capture, frame, sent + count, count)?,
-            Way::Packet(socket) => {
-                for _ in 0..count {
-                    send_one(&mut **socket, frame)?;
+            Way::Kernel(traffic) => traffic.send(count as u32)?,
+            Way::Packet(socket, frames) => {
+                for frame in frames.take(count as usize) {
+                    send_one(&mut **socket, &frame)?;
                 }
             }
         }
         Ok(())
-    }
-}
-
-/// Injects copies of a frame until the program has seen `until` frames in all. Mostly one run does it; the kernel ends
-/// a run early when a signal waits for this thread, but the program has counted how far it came.
-fn inject(capture: &xdp::Control, frame: &[u8], until: u64, mut count: u64) -> anyhow::Result<()> {
-    loop {
-        // The program's lock must be free again before its counters are asked for.
-        let outcome = capture.program().inject(capture.link().index, 0, frame, count as u32);
-        let Err(error) = outcome else { return Ok(()) };
-        let left = until.saturating_sub(capture.tally()?.seen);
-        match left {
-            0 => return Ok(()),
-            // Without any progress something else is wrong.
-            left if left >= count => return Err(error.into()),
-            left => count = left,
-        }
     }
 }
 

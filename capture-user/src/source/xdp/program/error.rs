@@ -3,6 +3,7 @@
 use std::io;
 
 use aya::maps::MapError;
+use capture_common::traffic::{LARGEST, SMALLEST};
 
 /// What the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,12 @@ pub enum Error {
     /// A test run, or the injection of frames, failed.
     #[error("the kernel does not run the XDP program on that frame: {0}")]
     Run(String),
+    /// No frames to send, or more than a map holds.
+    #[error("{0} frames cannot be sent: there must be one, and no more than a map holds")]
+    Frames(usize),
+    /// A frame is too short or too long to be sent.
+    #[error("a frame of {0} bytes cannot be sent: frames have {SMALLEST} to {LARGEST} bytes")]
+    Size(usize),
     /// The embedded object is not what this binary was built for.
     #[error("the embedded XDP object is unusable: {0}; rebuild it with `cargo xtask bpf`")]
     Object(&'static str),
