@@ -36,6 +36,20 @@ impl Place {
     }
 }
 
+/// How many frames are sent, and when.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Course {
+    /// Frames sent so far: that says which is next.
+    pub sent: u64,
+    /// Frames to send in all.
+    pub until: u64,
+    /// Frames in a second; 0: as many as can be.
+    pub rate: u64,
+    /// When the first was sent, by CLOCK_MONOTONIC in nanoseconds; 0 before, and where no rate is kept.
+    pub begun: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,12 +6,18 @@
 
 use core::ptr;
 
-use aya_ebpf::bindings::xdp_action::XDP_ABORTED;
-use aya_ebpf::helpers::generated::{bpf_redirect, bpf_xdp_adjust_tail, bpf_xdp_store_bytes};
+use aya_ebpf::bindings::xdp_action::XDP_DROP;
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_redirect, bpf_xdp_adjust_tail, bpf_xdp_store_bytes};
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::{Array, ProgramArray};
 use aya_ebpf::programs::XdpContext;
-use capture_common::traffic::{BLOCK, Place, SMALLEST};
+use capture_common::traffic::{BLOCK, Course, Place, SMALLEST};
+
+/// Nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
+/// Frames that may follow one another at once: few beside the 256 that a veth pair has room for.
+const BURST: u64 = 32;
 
 /// The frames; as many blocks as user space says when it loads the program.
 #[map]
@@ -21,9 +27,9 @@ static BLOCKS: Array<[u8; BLOCK]> = Array::with_max_entries(1, 0);
 #[map]
 static PLACES: Array<u64> = Array::with_max_entries(1, 0);
 
-/// How many were sent, or dropped here: that says which is next.
+/// The one [`Course`].
 #[map]
-static SENT: Array<u64> = Array::with_max_entries(1, 0);
+static COURSE: Array<Course> = Array::with_max_entries(1, 0);
 
 /// How many frames there are; set when the program is loaded.
 #[unsafe(no_mangle)]
@@ -37,12 +43,13 @@ static INTERFACE: u32 = 0;
 #[map]
 static RECEIVER: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
-/// Sends one frame. What cannot be sent is dropped, by this program or by the interface, whose counters say so.
+/// Sends one frame, if one is due. What cannot be sent is dropped, by this program or by the interface, whose counters say
+/// so.
 #[xdp(frags)]
 pub fn traffic(ctx: XdpContext) -> u32 {
     match send(&ctx) {
         Some(action) => action,
-        None => XDP_ABORTED,
+        None => XDP_DROP,
     }
 }
 
@@ -50,12 +57,15 @@ pub fn traffic(ctx: XdpContext) -> u32 {
 fn send(ctx: &XdpContext) -> Option<u32> {
     // SAFETY: both are constants, but for what user space puts in their place before the program is loaded: the
     // compiler must not take them for what they are here.
-    let (count, interface) = unsafe { (ptr::read_volatile(&raw const COUNT), ptr::read_volatile(&raw const INTERFACE)) };
-    let sent = SENT.get_ptr_mut(0)?;
+    let (count, interface) =
+        unsafe { (ptr::read_volatile(&raw const COUNT), ptr::read_volatile(&raw const INTERFACE)) };
     // SAFETY: the pointer is to the map's one entry. One processor sends; another would send some frames twice.
-    let next = unsafe { (*sent).checked_rem(u64::from(count))? };
-    // SAFETY: as above.
-    unsafe { *sent += 1 };
+    let course = unsafe { &mut *COURSE.get_ptr_mut(0)? };
+    if !is_due(course) {
+        return None;
+    }
+    let next = course.sent.checked_rem(u64::from(count))?;
+    course.sent += 1;
     let place = Place(*PLACES.get(next as u32)?);
     let (start, length) = (place.start(), place.length().max(SMALLEST as u32));
     // SAFETY: no place begins beyond the block.
@@ -76,6 +86,30 @@ fn send(ctx: &XdpContext) -> Option<u32> {
     }
     // SAFETY: the helper notes where the frame goes.
     Some(unsafe { bpf_redirect(interface, 0) } as u32)
+}
+
+/// Whether the next frame's time has come. A sender that was held up does not catch up on all that it owes, which would
+/// be a burst that no rate says anything of: it goes on as if it had begun later.
+#[inline(always)]
+fn is_due(course: &mut Course) -> bool {
+    if course.sent >= course.until {
+        return false;
+    }
+    if course.rate == 0 {
+        return true;
+    }
+    // SAFETY: the helper reads a clock.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if course.begun == 0 {
+        course.begun = now;
+    }
+    let due = course.begun + course.sent * SECOND / course.rate;
+    let late = now.wrapping_sub(due) as i64;
+    let most = (BURST * SECOND / course.rate) as i64;
+    if late > most {
+        course.begun += (late - most) as u64;
+    }
+    late >= 0
 }
 
 #[panic_handler]

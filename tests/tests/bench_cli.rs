@@ -72,7 +72,8 @@ fn a_rate_and_other_ways_are_accounted_for() {
     let (report, _) = check("--rate 20000 --workers 1", 10_000);
     assert!(report["offered_mpps"].as_f64().is_some_and(|rate| rate <= 0.0201), "{report}");
     check("--inject packet --size 60 --flows 100", 10_000);
-    check("--inject kernel --size 3072", 10_000);
+    check("--inject kernel --size 2047", 10_000);
+    check("--inject cable --size 300 --flows 50", 10_000);
     check("--size 3500", 1_000);
     let (report, ledger) = check("--mode discard", 50_000);
     assert_eq!((&report["dissected"], ledger.of_name("dissected")), (&Value::from(0), 0));

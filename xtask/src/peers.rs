@@ -98,9 +98,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     if !args.offline {
         let file = directory.path().join("work.pcap");
-        let work = captures.write(&file, live::SIZE, Order::Interleaved)?;
+        captures.write(&file, live::SIZE, Order::Interleaved)?;
         page.push_str(live::HEADING);
-        let held = live::measure(&peers, &file, work, args.cpu, until(1.0))?;
+        let held = live::measure(&peers, &file, args.cpu, until(1.0))?;
         page::live(&mut page, &held);
         page::commands(&mut page, held.iter().map(|tool| (tool.name, tool.command.clone())));
     }

@@ -2,7 +2,6 @@
 
 mod dissect;
 mod live;
-mod pace;
 mod send;
 mod sinks;
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use capture_common::traffic::{LARGEST, SMALLEST};
@@ -11,12 +11,9 @@ use capture_user::source::xdp::program::traffic::Traffic;
 use capture_user::source::{Received, Source as _, View as _, pcap};
 use serde::Serialize;
 
-use super::pace::Pace;
 use crate::cli::BenchSend;
 use crate::command::Outcome;
 
-/// Frames sent at once, at most: a veth pair has room for 256 that nobody has taken yet.
-const BURST: u64 = 64;
 /// Frames of a file taken at once.
 const TAKEN: usize = 64;
 
@@ -40,16 +37,11 @@ pub fn run(options: &BenchSend) -> anyhow::Result<Outcome> {
     let interface = Link::find(&options.interface).with_context(|| options.interface.clone())?;
     let (frames, left_out) = load(&options.file)?;
     let mut traffic = Traffic::from(interface.index, &frames)?;
-    let wanted = options.frames.map_or(frames.len() as u64, |frames| frames.get());
+    let sent = options.frames.map_or(frames.len() as u64, |frames| frames.get());
     drop(frames);
-    let pace = Pace::new(options.rate.map(|rate| rate.get()));
-    let mut sent = 0;
-    while sent < wanted {
-        let burst = pace.due(sent).min(wanted - sent).min(BURST);
-        traffic.send(burst as u32)?;
-        sent += burst;
-    }
-    let seconds = pace.begun().elapsed().as_secs_f64();
+    let begun = Instant::now();
+    traffic.send(sent, options.rate)?;
+    let seconds = begun.elapsed().as_secs_f64();
     let report = Report { sent, seconds, rate: sent as f64 / seconds, left_out };
     print(&report, options.json)?;
     Ok(Outcome::default())

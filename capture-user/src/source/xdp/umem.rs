@@ -22,7 +22,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::net::xdp::XdpDesc;
 
 use super::ring::Memory;
@@ -143,7 +143,12 @@ fn map_pages(len: usize, huge: bool) -> io::Result<(MmapRaw, bool)> {
     if huge && let Ok(memory) = MmapOptions::new().len(len.next_multiple_of(HUGE_PAGE)).huge(Some(21)).map_anon() {
         return Ok((memory.into(), true));
     }
-    Ok((MmapOptions::new().len(len).populate().map_anon()?.into(), false))
+    let memory = MmapOptions::new().len(len).map_anon()?;
+    // Frames are taken all over this memory: with small pages the processor would look up the page of nearly every one.
+    // Where the kernel makes no large ones of its own accord, they are small.
+    let _ = memory.advise(Advice::HugePage);
+    memory.advise(Advice::PopulateWrite)?;
+    Ok((memory.into(), false))
 }
 
 /// The chunks that hold one frame. Whoever has it may read them and nobody writes to them.

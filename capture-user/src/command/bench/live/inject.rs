@@ -1,8 +1,9 @@
 //! How a benchmark's frames come into being.
 
 use std::iter::Cycle;
+use std::num::NonZero;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::vec::IntoIter;
 
 use anyhow::{Context, anyhow};
@@ -12,24 +13,20 @@ use capture_user::source::xdp::program::traffic::Traffic;
 use capture_user::source::xdp::{self, lab};
 use pnet::datalink::{self, Channel, DataLinkSender};
 
-use super::super::pace::Pace;
 use super::frame::frame;
 use crate::cli::{BenchLive, Inject};
 use crate::command::Usage;
 
-/// Frames that the kernel sends in one system call, at most: about a millisecond's, so that a rate is kept to that.
-const BATCH: u64 = 1_024;
-
 /// Injects frames at a rate, and counts them.
 pub struct Injector {
     frames: u64,
-    rate: Option<u64>,
+    rate: Option<NonZero<u64>>,
     way: Way,
 }
 
 enum Way {
     /// The kernel itself: straight into the XDP program, or from the far end of the cable.
-    Kernel(Traffic),
+    Kernel(Box<Traffic>),
     /// A packet socket on the far end, and one frame of each flow in turn.
     Packet(Box<dyn DataLinkSender>, Cycle<IntoIter<Vec<u8>>>),
 }
@@ -43,36 +40,39 @@ impl Injector {
                 return Err(Usage(format!("--inject kernel and cable: frames are at most {LARGEST} bytes")).into());
             }
             (Inject::Kernel | Inject::Auto, true) => {
-                Way::Kernel(Traffic::into(&mut capture.program(), near, far, &flows)?)
+                Way::Kernel(Box::new(Traffic::into(&mut capture.program(), near, far, &flows)?))
             }
-            (Inject::Cable, true) => Way::Kernel(Traffic::from(far, &flows)?),
+            (Inject::Cable, true) => Way::Kernel(Box::new(Traffic::from(far, &flows)?)),
             (Inject::Packet | Inject::Auto, _) => Way::Packet(packet_socket()?, flows.into_iter().cycle()),
         };
-        Ok(Self { frames: options.frames.get(), rate: options.rate.map(|rate| rate.get()), way })
+        Ok(Self { frames: options.frames.get(), rate: options.rate, way })
     }
 
     /// Injects them all. Returns how many were injected, and when it began.
-    pub fn run(mut self) -> anyhow::Result<(u64, Instant)> {
-        let pace = Pace::new(self.rate);
-        let mut sent = 0;
-        while sent < self.frames {
-            let batch = pace.due(sent).min(self.frames - sent).min(BATCH);
-            self.send(batch)?;
-            sent += batch;
-        }
-        Ok((sent, pace.begun()))
-    }
-
-    fn send(&mut self, count: u64) -> anyhow::Result<()> {
-        match &mut self.way {
-            Way::Kernel(traffic) => traffic.send(count as u32)?,
-            Way::Packet(socket, frames) => {
-                for frame in frames.take(count as usize) {
-                    send_one(&mut **socket, &frame)?;
+    pub fn run(self) -> anyhow::Result<(u64, Instant)> {
+        let begun = Instant::now();
+        match self.way {
+            Way::Kernel(mut traffic) => traffic.send(self.frames, self.rate)?,
+            Way::Packet(mut socket, frames) => {
+                for (sent, frame) in (0..self.frames).zip(frames) {
+                    await_turn(begun, sent, self.rate);
+                    send_one(&mut *socket, &frame)?;
                 }
             }
         }
-        Ok(())
+        Ok((self.frames, begun))
+    }
+}
+
+/// Waits until the rate allows another frame after the `sent` that were sent since it `begun`.
+fn await_turn(begun: Instant, sent: u64, rate: Option<NonZero<u64>>) {
+    let Some(rate) = rate else { return };
+    let due = begun + Duration::from_secs_f64(sent as f64 / rate.get() as f64);
+    while let wait = due.saturating_duration_since(Instant::now())
+        && !wait.is_zero()
+    {
+        // A short wait is spent awake: sleeping takes longer than that.
+        if wait > Duration::from_micros(200) { thread::sleep(wait) } else { std::hint::spin_loop() }
     }
 }
 

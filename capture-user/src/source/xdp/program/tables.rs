@@ -12,6 +12,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use capture_common::config::{Config, FlowCount, FlowKey, flag};
 use capture_common::counters::Counters;
+use capture_common::traffic::Course;
 
 use super::Error;
 use crate::source::policy::ConsoleFilter;
@@ -30,6 +31,8 @@ unsafe impl Pod for Plain<Counters> {}
 unsafe impl Pod for Plain<FlowKey> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<FlowCount> {}
+// SAFETY: repr(C), four integers of 8 bytes: any bytes are a value.
+unsafe impl Pod for Plain<Course> {}
 
 /// The maps, and what they hold.
 pub(super) struct Tables {

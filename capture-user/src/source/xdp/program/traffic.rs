@@ -1,28 +1,37 @@
 //! Frames that the kernel itself sends, as fast as it can: the sender of benchmarks. It costs no system call a frame and
 //! no socket buffer, so that one processor sends more than another receives.
 
+use std::num::NonZero;
 use std::os::fd::AsFd as _;
 
 use aya::maps::{Array, MapData, ProgramArray};
 use aya::programs::{ProgramError, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
-use capture_common::traffic::{BLOCK, LARGEST, Place, SMALLEST};
+use capture_common::traffic::{BLOCK, Course, LARGEST, Place, SMALLEST};
 
 use super::attach::XdpLink;
-use super::tables::take;
+use super::tables::{Plain, take};
 use super::{Error, Mode, Program};
 
 /// The compiled program, as `cargo xtask bpf` builds it from `capture-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../bpf/traffic.bpf.o");
 const NAME: &str = "traffic";
+const COURSE: &str = "COURSE";
 
 /// Frames that the kernel takes from memory at once; more than that it gives to the interface in pieces anyway.
 const AT_ONCE: u32 = 64;
 
+/// Runs of the program in one system call: about a tenth of a second's. Each call has memory of its own, which stays until
+/// its last frame was received.
+const RUNS: u64 = 1 << 19;
+
+/// Runs in a second when no frame is due, about: most are such where a rate is kept.
+const IDLE_RUNS: u64 = 10_000_000;
+
 /// A list of frames, and the program that sends them again and again.
 pub struct Traffic {
     ebpf: Ebpf,
-    sent: Array<MapData, u64>,
+    course: Array<MapData, Plain<Course>>,
     /// What the frames are said to have come in by: the interface, where they go straight into its program.
     received_by: u32,
     /// The way into that program, which the kernel closes when this goes.
@@ -72,35 +81,36 @@ impl Traffic {
         // The program holds its maps by now.
         fill(&mut ebpf, "PLACES", places.iter().map(|place| &place.0))?;
         fill(&mut ebpf, "BLOCKS", blocks.iter().map(|block| &**block))?;
-        let (sent, receiver) = (take(&mut ebpf, "SENT")?, take(&mut ebpf, "RECEIVER")?);
-        Ok(Self { ebpf, sent, received_by: 0, _receiver: receiver, _attached: attached })
+        let (course, receiver) = (take(&mut ebpf, COURSE)?, take(&mut ebpf, "RECEIVER")?);
+        Ok(Self { ebpf, course, received_by: 0, _receiver: receiver, _attached: attached })
     }
 
-    /// Sends the next `count` frames. What the interface does not take is in its counters.
+    /// Sends `frames` frames, `rate` in each second or as many as can be. What an interface does not take is in its
+    /// counters.
     ///
     /// # Errors
     /// Where the kernel refuses.
-    pub fn send(&mut self, count: u32) -> Result<(), Error> {
-        let until = self.sent()? + u64::from(count);
-        let mut left = count;
-        while left > 0 {
-            let outcome = self.run(left);
-            // The kernel ends a run early when a signal waits for this thread; the program has counted how far it came.
-            let now = u32::try_from(until.saturating_sub(self.sent()?)).unwrap_or(0);
-            if now == left {
-                return outcome;
+    pub fn send(&mut self, frames: u64, rate: Option<NonZero<u64>>) -> Result<(), Error> {
+        let sent = self.course()?.sent;
+        let course = Course { sent, until: sent + frames, rate: rate.map_or(0, NonZero::get), begun: 0 };
+        self.course.set(0, Plain(course), 0).map_err(|error| Error::map(COURSE, &error))?;
+        loop {
+            let Course { sent, until, .. } = self.course()?;
+            let left = until - sent;
+            let runs = rate.map_or(left, |rate| left * IDLE_RUNS / rate).clamp(1, RUNS);
+            if sent == until {
+                return Ok(());
             }
-            left = now;
+            // The kernel ends the runs early when a signal waits for this thread.
+            match self.run(runs as u32) {
+                Err(error) if self.course()?.sent == sent => return Err(error),
+                _ => {}
+            }
         }
-        Ok(())
     }
 
-    /// Frames sent so far, those that the interface dropped among them.
-    ///
-    /// # Errors
-    /// Where the map cannot be read.
-    pub fn sent(&self) -> Result<u64, Error> {
-        self.sent.get(&0, 0).map_err(|error| Error::map("SENT", &error))
+    fn course(&self) -> Result<Course, Error> {
+        self.course.get(&0, 0).map(|course| course.0).map_err(|error| Error::map(COURSE, &error))
     }
 
     fn run(&mut self, repeat: u32) -> Result<(), Error> {
@@ -108,7 +118,7 @@ impl Traffic {
         let context = super::context(frame.len(), self.received_by, 0);
         let options = TestRunOptions {
             data_in: Some(&frame),
-            ctx_in: (self.received_by != 0).then(|| context.as_flattened()),
+            ctx_in: (self.received_by != 0).then_some(context.as_flattened()),
             repeat,
             attrs: TestRunAttrs::new().xdp_live_frames(AT_ONCE),
             ..TestRunOptions::new()
@@ -117,8 +127,10 @@ impl Traffic {
     }
 }
 
+type Block = Box<[u8; BLOCK]>;
+
 /// One behind another, none across two blocks.
-fn lay(frames: &[Vec<u8>]) -> Result<(Vec<Place>, Vec<Box<[u8; BLOCK]>>), Error> {
+fn lay(frames: &[Vec<u8>]) -> Result<(Vec<Place>, Vec<Block>), Error> {
     let (mut places, mut blocks, mut end) = (Vec::with_capacity(frames.len()), Vec::new(), BLOCK);
     for frame in frames {
         if !(SMALLEST..=LARGEST).contains(&frame.len()) {
