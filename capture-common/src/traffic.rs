@@ -46,7 +46,7 @@ pub struct Course {
     pub until: u64,
     /// Frames in a second; 0: as many as can be.
     pub rate: u64,
-    /// When the first was sent, by CLOCK_MONOTONIC in nanoseconds; 0 before, and where no rate is kept.
+    /// When the first was due, by CLOCK_MONOTONIC in nanoseconds; 0 where that is now, and where no rate is kept.
     pub begun: u64,
 }
 

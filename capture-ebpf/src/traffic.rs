@@ -100,14 +100,14 @@ fn is_due(course: &mut Course) -> bool {
     }
     // SAFETY: the helper reads a clock.
     let now = unsafe { bpf_ktime_get_ns() };
+    let from_the_first = course.sent * SECOND / course.rate;
     if course.begun == 0 {
-        course.begun = now;
+        course.begun = now.wrapping_sub(from_the_first);
     }
-    let due = course.begun + course.sent * SECOND / course.rate;
-    let late = now.wrapping_sub(due) as i64;
+    let late = now.wrapping_sub(course.begun).wrapping_sub(from_the_first) as i64;
     let most = (BURST * SECOND / course.rate) as i64;
     if late > most {
-        course.begun += (late - most) as u64;
+        course.begun = course.begun.wrapping_add((late - most) as u64);
     }
     late >= 0
 }

@@ -36,7 +36,7 @@ struct Report {
 pub fn run(options: &BenchSend) -> anyhow::Result<Outcome> {
     let interface = Link::find(&options.interface).with_context(|| options.interface.clone())?;
     let (frames, left_out) = load(&options.file)?;
-    let mut traffic = Traffic::from(interface.index, &frames)?;
+    let mut traffic = Traffic::from_interface(interface.index, &frames)?;
     let sent = options.frames.map_or(frames.len() as u64, |frames| frames.get());
     drop(frames);
     let begun = Instant::now();

@@ -40,9 +40,9 @@ impl Injector {
                 return Err(Usage(format!("--inject kernel and cable: frames are at most {LARGEST} bytes")).into());
             }
             (Inject::Kernel | Inject::Auto, true) => {
-                Way::Kernel(Box::new(Traffic::into(&mut capture.program(), near, far, &flows)?))
+                Way::Kernel(Box::new(Traffic::into_program(&mut capture.program(), near, far, &flows)?))
             }
-            (Inject::Cable, true) => Way::Kernel(Box::new(Traffic::from(far, &flows)?)),
+            (Inject::Cable, true) => Way::Kernel(Box::new(Traffic::from_interface(far, &flows)?)),
             (Inject::Packet | Inject::Auto, _) => Way::Packet(packet_socket()?, flows.into_iter().cycle()),
         };
         Ok(Self { frames: options.frames.get(), rate: options.rate, way })

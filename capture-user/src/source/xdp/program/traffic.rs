@@ -35,7 +35,7 @@ pub struct Traffic {
     /// What the frames are said to have come in by: the interface, where they go straight into its program.
     received_by: u32,
     /// The way into that program, which the kernel closes when this goes.
-    _receiver: ProgramArray<MapData>,
+    receiver: ProgramArray<MapData>,
     /// The kernel calls attached programs directly. For the run of one that is not, it arranges for that and waits until
     /// every processor has heard of it, some 20 ms.
     _attached: XdpLink,
@@ -47,7 +47,7 @@ impl Traffic {
     ///
     /// # Errors
     /// Where there is no frame, or one of another size, and where the kernel refuses: see [`Error`].
-    pub fn from(interface: u32, frames: &[Vec<u8>]) -> Result<Self, Error> {
+    pub fn from_interface(interface: u32, frames: &[Vec<u8>]) -> Result<Self, Error> {
         Self::load(interface, interface, frames)
     }
 
@@ -55,11 +55,11 @@ impl Traffic {
     /// first queue. `idle` is any interface that receives nothing.
     ///
     /// # Errors
-    /// As of [`Traffic::from`].
-    pub fn into(program: &mut Program, receiver: u32, idle: u32, frames: &[Vec<u8>]) -> Result<Self, Error> {
+    /// As of [`Traffic::from_interface`].
+    pub fn into_program(program: &mut Program, receiver: u32, idle: u32, frames: &[Vec<u8>]) -> Result<Self, Error> {
         let mut traffic = Self::load(0, idle, frames)?;
         let program = super::xdp(&mut program.ebpf)?.fd().map_err(|error| Error::load(&error))?;
-        traffic._receiver.set(0, program, 0).map_err(|error| Error::map("RECEIVER", &error))?;
+        traffic.receiver.set(0, program, 0).map_err(|error| Error::map("RECEIVER", &error))?;
         traffic.received_by = receiver;
         Ok(traffic)
     }
@@ -82,7 +82,7 @@ impl Traffic {
         fill(&mut ebpf, "PLACES", places.iter().map(|place| &place.0))?;
         fill(&mut ebpf, "BLOCKS", blocks.iter().map(|block| &**block))?;
         let (course, receiver) = (take(&mut ebpf, COURSE)?, take(&mut ebpf, "RECEIVER")?);
-        Ok(Self { ebpf, course, received_by: 0, _receiver: receiver, _attached: attached })
+        Ok(Self { ebpf, course, received_by: 0, receiver, _attached: attached })
     }
 
     /// Sends `frames` frames, `rate` in each second or as many as can be. What an interface does not take is in its
