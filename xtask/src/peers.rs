@@ -114,9 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn peers(padtap: &Path) -> Vec<Peer<'static>> {
     let missing = TOOLS.iter().filter(|tool| !debian::has(tool.program)).filter_map(|tool| tool.package);
     let mut packages: Vec<_> = missing.collect();
-    for (program, package) in
-        [("time", "time"), ("tcpreplay", "tcpreplay"), ("dumpcap", "wireshark-common"), ("ethtool", "ethtool")]
-    {
+    for (program, package) in [("time", "time"), ("dumpcap", "wireshark-common"), ("ethtool", "ethtool")] {
         packages.extend((!debian::has(program)).then_some(package));
     }
     if let Err(error) = debian::install(&packages) {
