@@ -25,8 +25,8 @@ pub enum Bench {
     Live(BenchLive),
     /// Send a capture file's frames from one end of a veth pair, by the kernel itself; needs root.
     ///
-    /// It costs neither a system call nor a socket buffer a frame, so that it sends several times as many as tcpreplay.
-    /// The other end must be ready for XDP: a program is attached there, or `ethtool -K IF gro on` was said.
+    /// It costs neither a system call nor a socket buffer a frame. The other end must be ready for XDP, or nothing
+    /// arrives: a program is attached there, or `ethtool -K IF gro on` was said.
     Send(BenchSend),
 }
 

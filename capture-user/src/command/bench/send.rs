@@ -32,7 +32,8 @@ struct Report {
 /// Sends.
 ///
 /// # Errors
-/// A file that cannot be read or has no frame to send; an interface that does not exist or whose peer is not ready.
+/// A file that cannot be read or has no frame to send; an interface that does not exist; what the kernel refuses. It does
+/// not refuse to send where nobody receives.
 pub fn run(options: &BenchSend) -> anyhow::Result<Outcome> {
     let interface = Link::find(&options.interface).with_context(|| options.interface.clone())?;
     let (frames, left_out) = load(&options.file)?;

@@ -147,7 +147,8 @@ fn map_pages(len: usize, huge: bool) -> io::Result<(MmapRaw, bool)> {
     // Frames are taken all over this memory: with small pages the processor would look up the page of nearly every one.
     // Where the kernel makes no large ones of its own accord, they are small.
     let _ = memory.advise(Advice::HugePage);
-    memory.advise(Advice::PopulateWrite)?;
+    // Before Linux 5.14 the pages come when the memory is registered.
+    let _ = memory.advise(Advice::PopulateWrite);
     Ok((memory.into(), false))
 }
 
