@@ -40,6 +40,12 @@ impl Digest {
         }
     }
 
+    /// The digest so far, as two numbers.
+    #[inline(always)]
+    pub(super) fn halves(&self) -> (u32, u32) {
+        (self.state as u32, (self.state >> 32) as u32)
+    }
+
     /// The digest, mixed once more.
     #[inline(always)]
     pub(super) fn value(&self) -> u64 {

@@ -20,6 +20,9 @@
 //! to tell apart, pass as packets; of a network that duplicates more than a quarter, the duplicates are not seen.
 //! Tools that compare nothing but bytes use windows of up to 50 ms. Three suffice for a mirror and stay under half of
 //! what separates a game's equal packets.
+//!
+//! Most packets have no copies, and need not be looked at closely to know it: one match among the dozens of packets of a
+//! pair that never had one decides nothing. Such a pair is looked at for an eighth of the time, until a match is found.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -35,8 +38,16 @@ pub(super) const WINDOW: Duration = Duration::from_millis(3);
 
 /// Pairs of hosts whose share of copies is known at a time.
 const PAIRS: usize = 512;
+/// Packets without a copy after which a pair is looked at for a part of the time only: while it has had that many, a copy
+/// decides nothing.
+const QUIET: u8 = AGED / 2;
+/// Packets, or copies, of a pair at which both numbers are halved.
+const AGED: u8 = 128;
+/// Quiet pairs are looked at for one in eight slices of 2^25 ns (33 ms): ten times the window.
+const SLICE_BITS: u32 = 25;
+const SLICES: i64 = 8;
 /// Bytes of payload that the digest covers, from its start and from its end.
-const HEAD: usize = 64;
+const HEAD: usize = 32;
 const TAIL: usize = 16;
 /// The lower bits of a mark tell how the packet came, the others are its digest.
 const ROUTE_BITS: u64 = 0xffff;
@@ -83,16 +94,25 @@ impl Duplicates {
         }
     }
 
+    #[inline]
     fn is_known(&mut self, ip: &Ip, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
         let mut digest = self.empty;
         add_addresses(&mut digest, ip);
-        let pair_hash = digest.value();
-        add_packet(&mut digest, ip, packet);
-        let digest = digest.value();
-        let mark = digest & !ROUTE_BITS | route(packet, ip);
+        let (place, hash) = digest.halves();
         let time = frame.time.as_nanos();
-        let pair = &mut self.pairs[pair_hash as usize % PAIRS];
-        pair.claim((pair_hash >> 32) as u32);
+        let pair = &mut self.pairs[place as usize % PAIRS];
+        pair.claim(hash);
+        if pair.is_quiet() && (time >> SLICE_BITS) % SLICES != 0 {
+            pair.original();
+            return false;
+        }
+        self.compare(place, digest, ip, packet, time)
+    }
+
+    fn compare(&mut self, place: u32, mut digest: Digest, ip: &Ip, packet: &Packet<'_>, time: i64) -> bool {
+        let pair = &mut self.pairs[place as usize % PAIRS];
+        add_packet(&mut digest, ip, packet);
+        let mark = digest.value() & !ROUTE_BITS | route(packet, ip);
         // Digests are alike where no bit above those of the route differs.
         let is_copied = |seen: &&Seen| seen.mark ^ mark <= ROUTE_BITS && seen.is_near(time, self.window);
         if let Some(seen) = self.recent.like(mark).iter().find(is_copied) {
@@ -113,6 +133,12 @@ impl Pair {
         }
     }
 
+    /// Whether it has sent many packets of late and no copy was among them.
+    #[inline]
+    fn is_quiet(&self) -> bool {
+        self.originals >= QUIET && self.copies == 0
+    }
+
     #[inline]
     fn original(&mut self) {
         self.originals += 1;
@@ -131,7 +157,7 @@ impl Pair {
 
     /// What is long past counts less and less.
     fn age(&mut self) {
-        if self.originals.max(self.copies) >= 128 {
+        if self.originals.max(self.copies) >= AGED {
             self.originals /= 2;
             self.copies /= 2;
         }
@@ -301,6 +327,22 @@ mod tests {
         mirror.sees(1, &packet(1, b"one packet with an identification"));
         mirror.sees(2, &packet(0, b"settles it"));
         assert!(mirror.sees(3, &packet(0, b"settles it")));
+    }
+
+    #[test]
+    fn a_mirror_that_begins_to_double_is_noticed() {
+        let mut mirror = Mirror::new();
+        let mut sees = |number: u16, offset: i64| {
+            let bytes = packet(number, &number.to_be_bytes());
+            mirror.sees(i64::from(number) * 16_000 + offset, &bytes)
+        };
+        (1..=1_000).for_each(|number| assert!(!sees(number, 0)));
+        let passed = (1_001..=2_000).filter(|number| {
+            assert!(!sees(*number, 0));
+            !sees(*number, 30)
+        });
+        let passed = passed.count();
+        assert!((1..100).contains(&passed), "{passed} copies went unnoticed");
     }
 
     #[test]

@@ -52,7 +52,11 @@ fn network<'a, const AT: usize>(packet: &mut Packet<'a>, frame: &Frame<'a>, tag:
     let on_wire = (frame.length as usize).max(frame.data.len()) - AT;
     let wire = on_wire.min(total) - IPV4;
     let body = body.get(..total - IPV4).unwrap_or(body);
-    let Some((transport, layer, payload, payload_length)) = transport(header[9], body, wire) else { return false };
+    let layer = match header[9] {
+        protocol::UDP if udp(packet, body, wire) => Layer::Udp,
+        protocol::TCP if tcp(packet, body, wire) => Layer::Tcp,
+        _ => return false,
+    };
     packet.enter(Layer::Ethernet);
     if let Some(tag) = tag {
         packet.enter(Layer::Vlan);
@@ -72,47 +76,45 @@ fn network<'a, const AT: usize>(packet: &mut Packet<'a>, frame: &Frame<'a>, tag:
         id: word(4),
         fragment: None,
     });
-    packet.transport = transport;
-    packet.payload = payload;
-    packet.payload_length = u32::try_from(payload_length).unwrap_or(u32::MAX);
     true
 }
 
-/// The transport header that `body` begins with, its payload, and how long that was on the wire.
+/// Reads the UDP header that `body` begins with; `wire` is how long the body was on the wire.
 #[inline(always)]
-fn transport(number: u8, body: &[u8], wire: usize) -> Option<(Transport<'_>, Layer, &[u8], usize)> {
-    match number {
-        protocol::UDP => {
-            let (header, rest) = body.split_first_chunk::<UDP>()?;
-            let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-            let udp = Udp { source: word(0), destination: word(2) };
-            let length = usize::from(word(4));
-            if length < UDP || tunnel::may_be_over(udp) {
-                return None;
-            }
-            let payload = rest.get(..length - UDP).unwrap_or(rest);
-            Some((Transport::Udp(udp), Layer::Udp, payload, wire.min(length) - UDP))
-        }
-        protocol::TCP => {
-            let header = body.first_chunk::<TCP>()?;
-            let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-            let long = |at: usize| u32::from(word(at)) << 16 | u32::from(word(at + 2));
-            let length = usize::from(header[12] >> 4) * 4;
-            let options = body.get(TCP..length)?;
-            let payload = body.get(length..)?;
-            let tcp = Tcp {
-                source: word(0),
-                destination: word(2),
-                sequence: long(4),
-                acknowledgement: long(8),
-                flags: TcpFlags(header[13]),
-                window: word(14),
-                options,
-            };
-            Some((Transport::Tcp(tcp), Layer::Tcp, payload, wire - length))
-        }
-        _ => None,
+fn udp<'a>(packet: &mut Packet<'a>, body: &'a [u8], wire: usize) -> bool {
+    let Some((header, rest)) = body.split_first_chunk::<UDP>() else { return false };
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let udp = Udp { source: word(0), destination: word(2) };
+    let length = usize::from(word(4));
+    if length < UDP || tunnel::may_be_over(udp) {
+        return false;
     }
+    packet.transport = Transport::Udp(udp);
+    packet.payload = rest.get(..length - UDP).unwrap_or(rest);
+    packet.payload_length = (wire.min(length) - UDP) as u32;
+    true
+}
+
+/// Reads the TCP header that `body` begins with; `wire` is how long the body was on the wire.
+#[inline(always)]
+fn tcp<'a>(packet: &mut Packet<'a>, body: &'a [u8], wire: usize) -> bool {
+    let Some(header) = body.first_chunk::<TCP>() else { return false };
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let long = |at: usize| u32::from(word(at)) << 16 | u32::from(word(at + 2));
+    let length = usize::from(header[12] >> 4) * 4;
+    let (Some(options), Some(payload)) = (body.get(TCP..length), body.get(length..)) else { return false };
+    packet.transport = Transport::Tcp(Tcp {
+        source: word(0),
+        destination: word(2),
+        sequence: long(4),
+        acknowledgement: long(8),
+        flags: TcpFlags(header[13]),
+        window: word(14),
+        options,
+    });
+    packet.payload = payload;
+    packet.payload_length = (wire - length) as u32;
+    true
 }
 
 #[cfg(test)]

@@ -80,18 +80,21 @@ impl Key {
             Transport::Icmp(icmp) => icmp_ports(icmp, Protocol(ip.protocol)),
             Transport::None => (0, 0, false),
         };
-        let (source, destination) = (number(ip.source), number(ip.destination));
-        let v4 = ip.source.is_ipv4();
-        let is_later = if v4 {
-            // The lower halves are zero: address and port fit one number.
-            source[0] | u64::from(source_port) > destination[0] | u64::from(destination_port)
-        } else {
-            (source, source_port) > (destination, destination_port)
+        let ports = u32::from(source_port) << 16 | u32::from(destination_port);
+        let (low, high, is_later, v4) = match (ip.source, ip.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let (source, destination) = (u64::from(source.to_bits()) << 32, u64::from(destination.to_bits()) << 32);
+                // Address and port fit one number.
+                let is_later = source | u64::from(source_port) > destination | u64::from(destination_port);
+                ([source, 0], [destination, 0], is_later, true)
+            }
+            (source, destination) => {
+                let (source, destination) = (number(source), number(destination));
+                (source, destination, (source, source_port) > (destination, destination_port), false)
+            }
         };
         let swapped = is_later && !one_way;
-        let ports = u32::from(source_port) << 16 | u32::from(destination_port);
-        let (low, high, ports) =
-            if swapped { (destination, source, ports.rotate_left(16)) } else { (source, destination, ports) };
+        let (low, high, ports) = if swapped { (high, low, ports.rotate_left(16)) } else { (low, high, ports) };
         Some((Self { low, high, ports, protocol: ip.protocol, v4 }, swapped))
     }
 
