@@ -34,11 +34,13 @@ use std::net::IpAddr;
 use arrayvec::ArrayVec;
 
 pub use cursor::{Cursor, Reason, Stopped};
+pub(crate) use digest::Digest;
 pub use dissector::{Dissector, Settings};
 pub use duplicates::Duplicates;
 pub use ip::{Fragment, Ip};
 pub use layer::Layer;
 pub use mac::{Mac, MacError};
+pub use plain::Plain;
 pub use summary::summary;
 pub use transport::{Icmp, Tcp, TcpFlags, Transport, Udp};
 
@@ -78,11 +80,31 @@ pub struct Packet<'a> {
     pub reassembled: Option<u32>,
     /// Whether a mirror delivered the frame before: it is the same packet again and counts no second time.
     pub duplicate: bool,
+    /// Whether packets from its sender to its receiver have long had no copies, so that not each need be compared.
+    pub quiet: bool,
     /// Where the walk had to stop, if it did not reach the end.
     pub stopped: Option<Stopped>,
 }
 
+/// What a packet brings to its flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Load<'a> {
+    /// Bytes of IP, headers included; 0 without IP.
+    pub bytes: u32,
+    /// As [`Packet::payload`].
+    pub payload: &'a [u8],
+    /// As [`Packet::payload_length`].
+    pub payload_length: u32,
+}
+
 impl<'a> Packet<'a> {
+    /// What it brings to its flow.
+    #[inline]
+    pub fn load(&self) -> Load<'a> {
+        let bytes = self.ip.as_ref().map_or(0, |ip| ip.length);
+        Load { bytes, payload: self.payload, payload_length: self.payload_length }
+    }
+
     /// Source and destination address.
     pub fn addresses(&self) -> Option<(IpAddr, IpAddr)> {
         self.ip.as_ref().map(|ip| (ip.source, ip.destination))
@@ -127,14 +149,14 @@ enum Next {
 /// Walks the headers of `frame`, and nothing but this frame: a fragment stays one. See [`Dissector`] for the rest.
 pub fn dissect<'a>(frame: &Frame<'a>) -> Packet<'a> {
     let mut packet = Packet::default();
-    begin(&mut packet, frame);
+    begin(&mut packet, frame, Plain::read(frame).as_ref());
     packet
 }
 
-/// Reads all headers of a frame into an empty packet.
+/// Reads all headers of a frame into an empty packet; `plain` is what was read of it at a glance.
 #[inline(always)]
-fn begin<'a>(packet: &mut Packet<'a>, frame: &Frame<'a>) {
-    if !plain::read(packet, frame) {
+fn begin<'a>(packet: &mut Packet<'a>, frame: &Frame<'a>, plain: Option<&Plain<'a>>) {
+    if !plain.is_some_and(|plain| plain.unfold(frame, packet)) {
         walk(packet, Cursor::new(frame.data, frame.length), Next::Link(frame.link));
     }
 }

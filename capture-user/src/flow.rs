@@ -8,6 +8,7 @@ mod application;
 mod community_id;
 mod expected;
 mod holders;
+mod index;
 mod key;
 mod marks;
 mod queue;
@@ -32,8 +33,7 @@ pub use table::Table;
 pub use tcp::Connection;
 
 use crate::dissect::app::Direction;
-use crate::dissect::{MOST_WRAPPINGS, Mac, Packet, TcpFlags};
-use crate::source::Frame;
+use crate::dissect::{Load, MOST_WRAPPINGS, Mac, Packet, Tcp, TcpFlags, Transport};
 use crate::time::Timestamp;
 use crate::timeline::Watch;
 
@@ -117,6 +117,8 @@ pub struct Flow {
     index: u32,
     /// Whether it stands in line to give up the bytes that its streams hold.
     in_line: bool,
+    /// Whether one more packet each way is just that: see [`Table::settled`].
+    settled: [bool; 2],
 }
 
 /// Tags and tunnels, outermost first.
@@ -153,10 +155,10 @@ impl Ends {
 pub struct Traffic {
     /// Packets.
     pub packets: u64,
-    /// Bytes of IP, headers included.
-    pub bytes: u64,
     /// Spacing and sizes, once there are packets enough to speak of.
     pub shape: Option<Shape>,
+    /// Bytes of IP, headers included.
+    pub bytes: u64,
     last: Timestamp,
 }
 
@@ -181,6 +183,7 @@ impl Flow {
             weight: 0,
             index,
             in_line: false,
+            settled: [false; 2],
         }
     }
 
@@ -261,16 +264,31 @@ impl Flow {
         if swapped == self.swapped { Direction::Out } else { Direction::In }
     }
 
+    /// Whether what follows its latest packet, which went this way, is just one more of the same: payloads are nothing new
+    /// and no packets in tunnels, no copies are to be expected, and a connection has begun and is not over.
+    fn is_settled(&self, direction: Direction, packet: &Packet<'_>) -> bool {
+        let goes_on = self.tcp.as_ref().is_none_or(|connection| connection.goes_on());
+        packet.quiet && goes_on && !self.marks.wanted(direction, self.protocol()) && !packet.transport.may_tunnel()
+    }
+
+    /// Counts a packet of a settled flow, which neither opens nor ends a connection.
+    #[inline(always)]
+    pub fn go_on(&mut self, direction: Direction, segment: Option<&Tcp<'_>>, load: &Load<'_>, time: Timestamp) {
+        self.traffic[direction.index()].count(time, load.bytes, load.payload_length);
+        self.end = time;
+        if let (Some(connection), Some(segment)) = (&mut self.tcp, segment) {
+            connection.flags[direction.index()].0 |= segment.flags.0;
+        }
+    }
+
     /// Counts a packet; whether the connection is over with it, and was not before.
-    #[inline]
-    fn count(&mut self, direction: Direction, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
-        let traffic = &mut self.traffic[direction.index()];
-        let bytes = packet.ip.as_ref().map_or(0, |ip| ip.length);
-        traffic.count(frame.time, bytes, packet.payload_length);
-        self.end = self.end.max(frame.time);
-        let (Some(connection), Some(segment)) = (&mut self.tcp, packet.transport.tcp()) else { return false };
+    #[inline(always)]
+    fn count(&mut self, direction: Direction, transport: &Transport<'_>, load: &Load<'_>, time: Timestamp) -> bool {
+        self.traffic[direction.index()].count(time, load.bytes, load.payload_length);
+        self.end = self.end.max(time);
+        let (Some(connection), Some(segment)) = (&mut self.tcp, transport.tcp()) else { return false };
         let was_over = connection.over();
-        connection.observe(direction, segment, frame.time);
+        connection.observe(direction, segment, time);
         !was_over && connection.over()
     }
 
@@ -281,17 +299,24 @@ impl Flow {
 }
 
 impl Traffic {
-    #[inline]
+    #[inline(always)]
     fn count(&mut self, time: Timestamp, bytes: u32, payload: u32) {
         self.packets += 1;
         self.bytes += u64::from(bytes);
-        if self.packets == Shape::WORTHWHILE {
-            self.shape = Some(Shape::default());
-        }
-        if let Some(shape) = &mut self.shape {
-            shape.record(time.nanos_since(self.last), payload);
-        }
+        // After centuries it is any number.
+        let gap = time.as_nanos().wrapping_sub(self.last.as_nanos());
         self.last = time;
+        match &mut self.shape {
+            Some(shape) => shape.record(gap, payload),
+            None => self.begin_shape(gap, payload),
+        }
+    }
+
+    #[cold]
+    fn begin_shape(&mut self, gap: i64, payload: u32) {
+        if self.packets >= Shape::WORTHWHILE {
+            self.shape.insert(Shape::default()).record(gap, payload);
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::classify::{self, Classifier, Registry};
 use crate::dissect::app::{Direction, People, Segment};
-use crate::dissect::{Dissector, Layer, Packet, Settings, Tcp, Transport, summary};
-use crate::flow::{self, Application, EndReason, Ends, Flow, Surroundings, Table};
+use crate::dissect::{Dissector, Layer, Load, Packet, Plain, Settings, Tcp, Transport, summary};
+use crate::flow::{self, Application, EndReason, Ends, Flow, Holder, Surroundings, Table};
 use crate::knowledge::{Knowledge, Role};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
@@ -129,10 +129,34 @@ impl Shard {
     /// Takes a frame through all stages, timing each.
     #[inline]
     pub fn process(&mut self, frame: &Frame<'_>, watch: &mut Stopwatch, latency: &mut Latency) {
-        let mut packet = Packet::default();
-        self.dissector.read(frame, &mut packet);
         self.work.dissected += 1;
         self.work.dissected_bytes += u64::from(frame.length);
+        let plain = Plain::read(frame);
+        let goes_on = !self.packets
+            && !self.dissector.compares(frame.time)
+            && plain.as_ref().is_some_and(|plain| {
+                let dissected = || latency.record(Stage::Dissect, watch.lap());
+                self.traffic.go_on(plain, frame.time, dissected)
+            });
+        if !goes_on {
+            self.take(frame, plain.as_ref(), watch, latency);
+        }
+        if self.is_due(frame.time) {
+            self.sweep(frame.time);
+        }
+        latency.record(Stage::Classify, watch.lap());
+    }
+
+    /// Takes a frame through all stages that is not just one more of a flow.
+    fn take<'a>(
+        &'a mut self,
+        frame: &Frame<'a>,
+        plain: Option<&Plain<'a>>,
+        watch: &mut Stopwatch,
+        latency: &mut Latency,
+    ) {
+        let mut packet = Packet::default();
+        self.dissector.read_on(frame, plain, &mut packet);
         self.work.duplicates += u64::from(packet.duplicate);
         latency.record(Stage::Dissect, watch.lap());
         let application = if packet.duplicate { None } else { self.traffic.follow(&packet, frame) };
@@ -140,14 +164,13 @@ impl Shard {
             let info = summary(&packet, application);
             self.traffic.talk.records.push(Record::packet(&packet, frame, application, info));
         }
-        self.sweep(frame.time);
-        latency.record(Stage::Classify, watch.lap());
     }
 
     /// Time has passed without a frame (live), or with frames for others only.
     pub fn advance(&mut self, clock: Timestamp) {
-        self.traffic.flows.advance(clock);
-        self.sweep(clock);
+        if self.is_due(clock) {
+            self.sweep(clock);
+        }
     }
 
     /// Nothing will come after `clock`: ends every flow.
@@ -161,15 +184,19 @@ impl Shard {
         self.account();
     }
 
+    #[inline]
+    fn is_due(&self, clock: Timestamp) -> bool {
+        clock.nanos_since(self.swept) >= SWEEP
+    }
+
+    #[cold]
     fn sweep(&mut self, clock: Timestamp) {
-        if clock.nanos_since(self.swept) < SWEEP {
-            return;
-        }
         self.swept = clock;
         let Traffic { flows, shunted, talk } = &mut self.traffic;
         if let Some(shunted) = shunted {
             shunted.settle(flows, clock);
         }
+        flows.advance(clock);
         flows.expire(&mut |flow, reason| talk.report(flow, reason));
         talk.timeline.advance(clock, &mut talk.records);
         self.account();
@@ -214,40 +241,82 @@ impl Traffic {
         }
         let was_open = flow.application.is_open();
         match &packet.transport {
-            Transport::Udp(_) => {
-                if was_open {
-                    talk.datagram(flow, direction, packet, frame.time);
-                }
-                talk.timeline.packet(flow, direction, packet, frame.time, &mut talk.records);
-            }
-            Transport::Tcp(header) => {
-                talk.segment(flow, direction, header, packet, frame.time);
-                talk.timeline.segment(flow, direction, packet, frame.time);
-            }
-            _ => {}
+            Transport::Udp(_) => talk.hear_datagram(flow, direction, &packet.load(), frame.time),
+            Transport::Tcp(header) => talk.hear_segment(flow, direction, header, &packet.load(), frame.time),
+            Transport::Icmp(_) | Transport::None => {}
         }
         if flow.marks.wanted(direction, flow.protocol()) && !packet.payload.is_empty() {
             talk.classifier.look(flow, direction, packet, frame.time);
         }
-        if let Some(shunted) = shunted
-            && Shunted::is_due(flow)
-            && matches!(talk.classifier.classify(flow).role, Some(Role::Download | Role::Update))
-        {
-            shunted.ask(flow);
-        }
+        shunt(shunted, flow, &talk.classifier);
         if new && talk.beginnings {
             talk.begun = Some(FlowFacts::of(flow, EndReason::Interval, talk.classifier.classify(flow)));
         }
         let protocol = flow.application.protocol().map(|protocol| protocol.name);
-        let may_have_grown = was_open || flow.may_have_grown(direction);
-        let (change, holder) = (if may_have_grown { flow.weigh() } else { 0 }, flow.holder());
+        let held = Held::by(flow, direction, was_open);
+        self.charge(held);
+        protocol
+    }
+
+    /// Counts a packet that is just one more of a flow and reads its payload; whether it is. `dissected` is called between
+    /// the two.
+    #[inline(always)]
+    fn go_on(&mut self, plain: &Plain<'_>, time: Timestamp, dissected: impl FnOnce()) -> bool {
+        let Self { flows, shunted, talk } = self;
+        let Some((flow, direction)) = flows.settled(plain, time) else { return false };
+        let was_open = flow.application.is_open();
+        if let Some(load) = plain.datagram() {
+            dissected();
+            flow.go_on(direction, None, &load, time);
+            talk.hear_datagram(flow, direction, &load, time);
+        } else if let Some((segment, load)) = plain.segment().filter(|(segment, _)| !segment.flags.turn()) {
+            dissected();
+            flow.go_on(direction, Some(&segment), &load, time);
+            talk.hear_segment(flow, direction, &segment, &load, time);
+        } else {
+            return false;
+        }
+        shunt(shunted, flow, &talk.classifier);
+        let held = Held::by(flow, direction, was_open);
+        self.charge(held);
+        true
+    }
+
+    /// Takes account of what a flow holds after a packet.
+    #[inline]
+    fn charge(&mut self, Held { change, holder }: Held) {
+        let Self { flows, talk, .. } = self;
         if let Some(holder) = holder {
             flows.relieve(holder, &mut talk.streams);
         }
         if change != 0 {
             flows.charge(change, &mut |flow, reason| talk.report(flow, reason));
         }
-        protocol
+    }
+}
+
+/// Asks that a download be counted in the driver.
+#[inline]
+fn shunt(shunted: &mut Option<Shunted>, flow: &Flow, classifier: &Classifier) {
+    if let Some(shunted) = shunted
+        && Shunted::is_due(flow)
+        && matches!(classifier.classify(flow).role, Some(Role::Download | Role::Update))
+    {
+        shunted.ask(flow);
+    }
+}
+
+/// By how many bytes a flow has grown with a packet, and itself if its streams hold bytes.
+struct Held {
+    change: isize,
+    holder: Option<Holder>,
+}
+
+impl Held {
+    #[inline]
+    fn by(flow: &mut Flow, direction: Direction, was_open: bool) -> Self {
+        let may_have_grown = was_open || flow.may_have_grown(direction);
+        Self { change: if may_have_grown { flow.weigh() } else { 0 }, holder: flow.holder() }
     }
 }
 
@@ -279,8 +348,29 @@ impl Talk {
         self.classifier.begin(flow, packet, now);
     }
 
-    fn datagram(&mut self, flow: &mut Flow, direction: Direction, packet: &Packet<'_>, time: Timestamp) {
-        let segment = segment(&flow.ends(), direction, time, false, packet.payload, packet.payload_length);
+    /// Hears what a datagram says, and of the rhythm that it keeps.
+    fn hear_datagram(&mut self, flow: &mut Flow, direction: Direction, load: &Load<'_>, time: Timestamp) {
+        if flow.application.is_open() {
+            self.datagram(flow, direction, load, time);
+        }
+        self.timeline.packet(flow, direction, load, time, &mut self.records);
+    }
+
+    /// Hears what a segment brings of its stream.
+    fn hear_segment(
+        &mut self,
+        flow: &mut Flow,
+        direction: Direction,
+        header: &Tcp<'_>,
+        load: &Load<'_>,
+        time: Timestamp,
+    ) {
+        self.segment(flow, direction, header, load, time);
+        self.timeline.segment(flow, direction, load, time);
+    }
+
+    fn datagram(&mut self, flow: &mut Flow, direction: Direction, load: &Load<'_>, time: Timestamp) {
+        let segment = segment(&flow.ends(), direction, time, false, load.payload, load.payload_length);
         flow.application.read(&segment, &mut self.around);
         self.tell(flow, time);
     }
@@ -290,13 +380,13 @@ impl Talk {
         flow: &mut Flow,
         direction: Direction,
         header: &Tcp<'_>,
-        packet: &Packet<'_>,
+        load: &Load<'_>,
         time: Timestamp,
     ) {
         let ends = flow.ends();
         let Flow { tcp: Some(connection), application, .. } = flow else { return };
         let around = &mut self.around;
-        connection.push(direction, header, packet, &mut self.streams, |direction, delivery| {
+        connection.push(direction, header, load, &mut self.streams, |direction, delivery| {
             deliver(&ends, application, direction, time, delivery, around)
         });
         self.tell(flow, time);

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub use facts::{MatchFacts, PeerFacts, Phase, PhaseFacts, ProbeFacts, StallFacts, VoiceFacts, WayFacts};
 pub use watch::Watch;
 
-use crate::dissect::Packet;
+use crate::dissect::Load;
 use crate::dissect::app::Direction;
 use crate::flow::{Flow, Protocol};
 use crate::knowledge::Knowledge;
@@ -105,7 +105,7 @@ impl Timeline {
         &mut self,
         flow: &mut Flow,
         direction: Direction,
-        packet: &Packet<'_>,
+        load: &Load<'_>,
         time: Timestamp,
         records: &mut Vec<Record>,
     ) {
@@ -121,9 +121,8 @@ impl Timeline {
             self.enlist(flow, interest);
         }
         let Some(slot) = self.slots.find(&flow.watch) else { return };
-        let bytes = packet.ip.as_ref().map_or(0, |ip| ip.length);
         let up = direction == slot.sides.up;
-        let sent = Sent { time: nanos(time), up, bytes, payload: packet.payload_length };
+        let sent = Sent { time: nanos(time), up, bytes: load.bytes, payload: load.payload_length };
         match &mut slot.stage {
             Stage::Early(early) => match early.push(&sent) {
                 Shown::Nothing => {}
@@ -153,7 +152,7 @@ impl Timeline {
             Stage::Run(run, _) => {
                 if run.is_over(sent.time) {
                     self.stop(flow.watch.slot());
-                    return self.packet(flow, direction, packet, time, records);
+                    return self.packet(flow, direction, load, time, records);
                 }
                 match run.push(&sent) {
                     Verdict::GoesOn => {}
@@ -163,18 +162,18 @@ impl Timeline {
                     }
                 }
             }
-            Stage::Voices(voices) => voices.push(packet.payload, &sent),
+            Stage::Voices(voices) => voices.push(load.payload, &sent),
         }
     }
 
     /// A segment of a stream, after its payload was read.
-    pub fn segment(&mut self, flow: &mut Flow, direction: Direction, packet: &Packet<'_>, time: Timestamp) {
+    pub fn segment(&mut self, flow: &mut Flow, direction: Direction, load: &Load<'_>, time: Timestamp) {
         let app = flow.application.label.app;
         if !flow.watch.is_of(app) {
             self.relabel(flow, app);
         }
         match flow.watch.interest() {
-            Interest::Lobby if packet.payload_length > 0 => {
+            Interest::Lobby if load.payload_length > 0 => {
                 let Some(sides) = Sides::of(flow).filter(|sides| sides.up == direction) else { return };
                 self.consoles.known(sides.owner, nanos(time)).told_lobby(nanos(time));
             }

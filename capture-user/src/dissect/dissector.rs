@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Cursor, Duplicates, Next, Packet, begin, duplicates, walk};
+use super::{Cursor, Duplicates, Next, Packet, Plain, begin, duplicates, walk};
 use crate::limits::Reached;
 use crate::reassembly::fragments::{Counters, Fragments, Key, Limits, Piece};
 use crate::source::Frame;
+use crate::time::Timestamp;
 
 /// Fragments within the datagrams that fragments make: a tunnel's packets can be cut, and so can those within.
 const NESTING: usize = 2;
@@ -78,11 +79,24 @@ impl Dissector {
     /// As [`Dissector::dissect`], into a packet that is empty: it is large, and so need not be moved.
     #[inline]
     pub fn read<'a>(&'a mut self, frame: &Frame<'a>, packet: &mut Packet<'a>) {
-        begin(packet, frame);
-        packet.duplicate = self.duplicates.is_duplicate(packet, frame);
+        self.read_on(frame, Plain::read(frame).as_ref(), packet);
+    }
+
+    /// As [`Dissector::read`], where it is known what the frame shows at a glance.
+    #[inline]
+    pub fn read_on<'a>(&'a mut self, frame: &Frame<'a>, plain: Option<&Plain<'a>>, packet: &mut Packet<'a>) {
+        begin(packet, frame, plain);
+        self.duplicates.look(packet, frame);
         if packet.ip.as_ref().is_some_and(|ip| ip.fragment.is_some()) {
             self.defragment(frame, packet);
         }
+    }
+
+    /// Whether every packet of this moment is to be compared with others, those between hosts that are
+    /// [`quiet`](Packet::quiet), too.
+    #[inline]
+    pub fn compares(&self, time: Timestamp) -> bool {
+        self.duplicates.compares(time)
     }
 
     #[cold]
@@ -94,7 +108,7 @@ impl Dissector {
             let Some(next) = complete(&mut self.fragments, frame, packet, buffer) else { return };
             let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
             walk(packet, Cursor::new(buffer, length), next);
-            packet.duplicate = self.duplicates.is_duplicate(packet, frame);
+            self.duplicates.look(packet, frame);
         }
     }
 }

@@ -22,9 +22,8 @@
 //! what separates a game's equal packets.
 //!
 //! Most packets have no copies, and need not be looked at closely to know it: one match among the dozens of packets of a
-//! pair that never had one decides nothing. Such a pair is looked at for an eighth of the time, until a match is found.
+//! pair that never had one decides nothing. Such a pair is looked at for a small part of the time, until a match is found.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -32,33 +31,35 @@ use super::digest::Digest;
 use super::recent::{Recent, Seen};
 use super::{Fragment, Ip, Mac, Packet, Transport};
 use crate::source::Frame;
+use crate::time::Timestamp;
 
 /// How far apart copies may be, unless told otherwise.
 pub(super) const WINDOW: Duration = Duration::from_millis(3);
 
-/// Pairs of hosts whose share of copies is known at a time.
-const PAIRS: usize = 512;
+/// Pairs of hosts whose share of copies is known at a time, in sets: 32 KiB.
+const PAIRS: usize = 4096;
+const WAYS: usize = 4;
 /// Packets without a copy after which a pair is looked at for a part of the time only: while it has had that many, a copy
 /// decides nothing.
 const QUIET: u8 = AGED / 2;
 /// Packets, or copies, of a pair at which both numbers are halved.
 const AGED: u8 = 128;
-/// Quiet pairs are looked at for one in eight slices of 2^25 ns (33 ms): ten times the window.
+/// Quiet pairs are looked at for one in 64 slices of 2^25 ns (33 ms, ten times the window): every two seconds.
 const SLICE_BITS: u32 = 25;
-const SLICES: i64 = 8;
+const SLICES: i64 = 64;
 /// Bytes of payload that the digest covers, from its start and from its end.
 const HEAD: usize = 32;
 const TAIL: usize = 16;
 /// The lower bits of a mark tell how the packet came, the others are its digest.
 const ROUTE_BITS: u64 = 0xffff;
 
-/// The packets of the last few milliseconds, by digest. At most 70 KiB.
+/// The packets of the last few milliseconds, by digest. At most 96 KiB.
 #[derive(Debug)]
 pub struct Duplicates {
     /// Nanoseconds.
     window: u64,
     recent: Recent,
-    pairs: Box<[Pair; PAIRS]>,
+    pairs: Box<[[Pair; WAYS]; PAIRS / WAYS]>,
     /// The empty digest, which nobody can guess.
     empty: Digest,
 }
@@ -79,60 +80,65 @@ impl Duplicates {
         Self {
             window: u64::try_from(window.as_nanos()).unwrap_or(u64::MAX),
             recent: Recent::default(),
-            pairs: Box::new([Pair::default(); PAIRS]),
-            empty: Digest::new(RandomState::new().hash_one(0), RandomState::new().hash_one(1)),
+            pairs: Box::new([[Pair::default(); WAYS]; PAIRS / WAYS]),
+            empty: Digest::new(),
         }
     }
 
-    /// Whether `packet`, dissected from `frame` but not yet defragmented, was here a moment ago. Only IP packets are
-    /// looked at.
+    /// Notes whether `packet`, dissected from `frame` but not yet defragmented, was here a moment ago, and whether its
+    /// hosts are quiet. Only IP packets are looked at.
     #[inline]
-    pub fn is_duplicate(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
-        match &packet.ip {
-            Some(ip) if self.window > 0 => self.is_known(ip, packet, frame),
-            _ => false,
+    pub fn look(&mut self, packet: &mut Packet<'_>, frame: &Frame<'_>) {
+        if self.window == 0 {
+            packet.quiet = true;
+        } else if let Some(ip) = &packet.ip {
+            (packet.duplicate, packet.quiet) = self.is_known(ip, packet, frame.time);
         }
     }
 
-    #[inline]
-    fn is_known(&mut self, ip: &Ip, packet: &Packet<'_>, frame: &Frame<'_>) -> bool {
+    /// Whether packets of this moment are compared, those of quiet pairs, too.
+    #[inline(always)]
+    pub fn compares(&self, time: Timestamp) -> bool {
+        (time.as_nanos() >> SLICE_BITS) % SLICES == 0 && self.window > 0
+    }
+
+    /// Whether a packet is a copy, and whether its pair is quiet.
+    fn is_known(&mut self, ip: &Ip, packet: &Packet<'_>, time: Timestamp) -> (bool, bool) {
         let mut digest = self.empty;
         add_addresses(&mut digest, ip);
         let (place, hash) = digest.halves();
-        let time = frame.time.as_nanos();
-        let pair = &mut self.pairs[place as usize % PAIRS];
-        pair.claim(hash);
-        if pair.is_quiet() && (time >> SLICE_BITS) % SLICES != 0 {
+        let compares = self.compares(time);
+        let time = time.as_nanos();
+        let pair = claim(&mut self.pairs[place as usize % (PAIRS / WAYS)], hash);
+        if pair.is_quiet() && !compares {
             pair.original();
-            return false;
+            return (false, true);
         }
-        self.compare(place, digest, ip, packet, time)
-    }
-
-    fn compare(&mut self, place: u32, mut digest: Digest, ip: &Ip, packet: &Packet<'_>, time: i64) -> bool {
-        let pair = &mut self.pairs[place as usize % PAIRS];
         add_packet(&mut digest, ip, packet);
         let mark = digest.value() & !ROUTE_BITS | route(packet, ip);
         // Digests are alike where no bit above those of the route differs.
         let is_copied = |seen: &&Seen| seen.mark ^ mark <= ROUTE_BITS && seen.is_near(time, self.window);
         if let Some(seen) = self.recent.like(mark).iter().find(is_copied) {
-            return pair.copy(seen.mark != mark || is_unique(packet, ip));
+            return (pair.copy(seen.mark != mark || is_unique(packet, ip)), false);
         }
         pair.original();
         self.recent.add(Seen { mark, time }, self.window);
-        false
+        (false, pair.is_quiet())
     }
 }
 
-impl Pair {
-    /// Begins anew when another pair had this place.
-    #[inline]
-    fn claim(&mut self, hash: u32) {
-        if self.hash != hash {
-            *self = Self { hash, ..Self::default() };
-        }
-    }
+/// The place of a pair in its set; one that was not there takes that of the pair which came first.
+#[inline]
+fn claim(set: &mut [Pair; WAYS], hash: u32) -> &mut Pair {
+    let way = set.iter().position(|pair| pair.hash == hash).unwrap_or_else(|| {
+        set.rotate_right(1);
+        set[0] = Pair { hash, ..Pair::default() };
+        0
+    });
+    &mut set[way]
+}
 
+impl Pair {
     /// Whether it has sent many packets of late and no copy was among them.
     #[inline]
     fn is_quiet(&self) -> bool {
@@ -258,7 +264,9 @@ mod tests {
 
         fn sees(&mut self, microseconds: i64, bytes: &[u8]) -> bool {
             let frame = frame_at(microseconds * MICROSECOND, bytes);
-            self.0.is_duplicate(&dissect(&frame), &frame)
+            let mut packet = dissect(&frame);
+            self.0.look(&mut packet, &frame);
+            packet.duplicate
         }
     }
 
@@ -342,7 +350,7 @@ mod tests {
             !sees(*number, 30)
         });
         let passed = passed.count();
-        assert!((1..100).contains(&passed), "{passed} copies went unnoticed");
+        assert!((1..200).contains(&passed), "{passed} copies went unnoticed");
     }
 
     #[test]

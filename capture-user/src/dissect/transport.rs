@@ -41,6 +41,11 @@ impl<'a> Transport<'a> {
             _ => None,
         }
     }
+
+    /// Whether its payload may be a packet again.
+    pub(crate) fn may_tunnel(&self) -> bool {
+        matches!(self, Self::Udp(udp) if tunnel::may_be_over(*udp))
+    }
 }
 
 /// A UDP header.
@@ -91,6 +96,10 @@ impl TcpFlags {
     /// ACK: the acknowledgement field counts.
     pub const fn ack(self) -> bool {
         self.0 & 0x10 != 0
+    }
+    /// Whether a connection begins or ends with them.
+    pub const fn turn(self) -> bool {
+        self.0 & 0x07 != 0
     }
     /// The bits by their usual letters, FIN first: `S`, `SA`, `PA`, `FSRPAUEC`.
     pub fn letters(self) -> impl Iterator<Item = char> {

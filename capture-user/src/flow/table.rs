@@ -1,15 +1,13 @@
 //! The table of a shard's flows.
 
-use std::hash::BuildHasher;
 use std::time::Duration;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-
 use super::holders::{Holder, Holders};
+use super::index::Index;
 use super::queue::{Place, Places, Queue};
 use super::{Config, EndReason, Flow, Key, Protocol};
 use crate::dissect::app::Direction;
-use crate::dissect::{Packet, TcpFlags};
+use crate::dissect::{Digest, Packet, Plain, TcpFlags};
 use crate::limits::Reached;
 use crate::reassembly::stream::Streams;
 use crate::source::Frame;
@@ -20,13 +18,16 @@ use crate::time::Timestamp;
 pub struct Table {
     config: Config,
     flows: Slab,
-    index: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    index: Index,
+    /// The empty digest, which nobody can guess: keys are found by theirs.
+    empty: Digest,
     queues: [Queue; 4],
     holders: Holders,
     clock: Timestamp,
     /// The idle time of each queue, in nanoseconds.
     idle: [i64; 4],
+    /// The shortest of TCP's and UDP's.
+    least_idle: u64,
     /// Bytes that flows hold beside their slots.
     held: usize,
     evicted: u64,
@@ -116,13 +117,14 @@ impl Table {
         Self {
             config,
             flows: Slab::default(),
-            index: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            index: Index::default(),
+            empty: Digest::new(),
             queues: Default::default(),
             holders: Holders::default(),
             clock: Timestamp::from_nanos(i64::MIN),
             idle: [config.tcp_idle, config.udp_idle, config.other_idle, config.closed_linger]
                 .map(|idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX)),
+            least_idle: u64::try_from(config.tcp_idle.min(config.udp_idle).as_nanos()).unwrap_or(u64::MAX),
             held: 0,
             evicted: 0,
             evicted_for_memory: 0,
@@ -136,7 +138,7 @@ impl Table {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.index.len() == 0
     }
 
     /// Puts a connection whose streams hold bytes in line, if it is not yet there, and lets those in front give theirs
@@ -192,8 +194,7 @@ impl Table {
         reported: &mut impl FnMut(&mut Flow, EndReason),
     ) -> Option<(&mut Flow, Direction)> {
         let (key, swapped) = Key::of(packet)?;
-        self.clock = self.clock.max(frame.time);
-        let hash = self.hasher.hash_one(key);
+        let hash = key.digest(self.empty);
         let found = self.find(hash, &key);
         let index = match found {
             Some(index) if !self.is_past(index, packet, frame.time) => index,
@@ -208,10 +209,30 @@ impl Table {
             report_interval(flow, interval, frame.time, reported);
         }
         let direction = flow.direction(swapped);
-        if flow.count(direction, packet, frame) {
+        let is_over = flow.count(direction, &packet.transport, &packet.load(), frame.time);
+        flow.settled[direction.index()] = self.config.interval.is_none() && flow.is_settled(direction, packet);
+        self.clock = self.clock.max(frame.time);
+        if is_over {
+            flow.settled = [false; 2];
             self.queue(index, queue_of::CLOSED);
         }
         Some((self.flows.get_mut(index)?, direction))
+    }
+
+    /// The flow that a plain packet goes on with, if counting it there and reading its payload is all there is to do: it
+    /// is neither new nor over, and no report is due.
+    #[inline(always)]
+    pub fn settled(&mut self, plain: &Plain<'_>, time: Timestamp) -> Option<(&mut Flow, Direction)> {
+        let (key, swapped) = Key::of_plain(plain);
+        let flows = &self.flows;
+        let is_its = |index| flows.get(index).is_some_and(|flow| key.is_v4_key(&flow.key));
+        let index = self.index.find(key.digest(self.empty), is_its)?;
+        let flow = self.flows.get_mut(index)?;
+        let direction = flow.direction(swapped);
+        // Of packets that are late this is longer than any time.
+        let silent = time.as_nanos().wrapping_sub(flow.end.as_nanos()) as u64;
+        let goes_on = flow.settled[direction.index()] && silent <= self.least_idle;
+        goes_on.then_some((flow, direction))
     }
 
     /// Moves the clock forward, for a shard that sees no packets.
@@ -251,7 +272,7 @@ impl Table {
 
     /// The flow with this key.
     pub fn get_mut(&mut self, key: &Key) -> Option<&mut Flow> {
-        self.flows.get_mut(self.find(self.hasher.hash_one(key), key)?)
+        self.flows.get_mut(self.find(key.digest(self.empty), key)?)
     }
 
     /// Every flow, in no order.
@@ -261,7 +282,7 @@ impl Table {
 
     #[inline]
     fn find(&self, hash: u64, key: &Key) -> Option<u32> {
-        self.index.find(hash, |&index| self.flows.get(index).is_some_and(|flow| flow.key == *key)).copied()
+        self.index.find(hash, |index| self.flows.get(index).is_some_and(|flow| flow.key == *key))
     }
 
     /// Whether this packet begins another flow between the same endpoints: the old one was silent for too long, or is
@@ -291,8 +312,7 @@ impl Table {
         let answer = packet.transport.tcp().is_some_and(|tcp| tcp.flags.syn() && tcp.flags.ack());
         let flow = |index| Flow::new(index, key, swapped != answer, packet, time);
         let index = self.flows.insert(flow);
-        let (flows, hasher) = (&self.flows, &self.hasher);
-        self.index.insert_unique(hash, index, |&other| flows.get(other).map_or(0, |flow| hasher.hash_one(flow.key)));
+        self.index.insert(hash, index);
         let queue = match key.protocol() {
             Protocol::TCP => queue_of::TCP,
             Protocol::UDP => queue_of::UDP,
@@ -332,11 +352,9 @@ impl Table {
     /// `reason`: `None` for the one the flow's own state gives.
     fn end(&mut self, index: u32, reason: Option<EndReason>, reported: &mut impl FnMut(&mut Flow, EndReason)) {
         let Some(flow) = self.flows.get(index) else { return };
-        let hash = self.hasher.hash_one(flow.key);
+        let hash = flow.key.digest(self.empty);
         self.queues[usize::from(flow.place.queue)].remove(&mut self.flows, index);
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == index) {
-            entry.remove();
-        }
+        self.index.remove(hash, index);
         let held = &mut self.held;
         self.flows.remove(index, |flow| {
             *held = held.saturating_sub(flow.weight as usize);

@@ -1,7 +1,7 @@
 //! What a TCP connection shows of itself: its handshake, its end, and what was sent twice.
 
 use crate::dissect::app::Direction;
-use crate::dissect::{Packet, Tcp, TcpFlags};
+use crate::dissect::{Load, Tcp, TcpFlags};
 use crate::reassembly::stream::{Arrival, Delivery, Segment, Stream, Streams, Take};
 use crate::time::Timestamp;
 
@@ -31,7 +31,7 @@ impl Connection {
         &mut self,
         direction: Direction,
         header: &Tcp<'_>,
-        packet: &Packet<'_>,
+        load: &Load<'_>,
         streams: &mut Streams,
         mut consume: impl FnMut(Direction, Delivery<'_>) -> Take,
     ) {
@@ -44,8 +44,8 @@ impl Connection {
             sequence: header.sequence,
             syn: header.flags.syn(),
             fin: header.flags.fin(),
-            bytes: packet.payload,
-            length: packet.payload_length,
+            bytes: load.payload,
+            length: load.payload_length,
         };
         let stream = &mut self.streams[direction.index()];
         let arrival = stream.push(&segment, streams, |delivery| consume(direction, delivery));
@@ -85,6 +85,11 @@ impl Connection {
     /// Whether one side reset the connection.
     pub fn reset(&self) -> bool {
         self.flags.iter().any(|flags| flags.rst())
+    }
+
+    /// Whether its handshake is over, or was not seen, and its end has not come.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.over() && (self.rtt_nanos.is_some() || self.syn.is_none())
     }
 
     /// Whether nothing more is to be expected: reset, or closed by both sides.

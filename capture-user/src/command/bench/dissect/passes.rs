@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use capture_user::dissect::{Dissector, Packet, Settings};
-use capture_user::flow::{self, Table};
+use capture_user::dissect::{Dissector, Packet, Plain, Settings};
+use capture_user::flow::{self, Flow, Table};
 use capture_user::latency::{Latency, Stopwatch};
 use capture_user::output::lines::{Files, FilesConfig, Lines};
 use capture_user::output::ndjson::Ndjson;
@@ -97,13 +97,30 @@ impl<'a> Passes<'a> {
                 let mut dissector = Dissector::new(&Settings::default());
                 let mut table = Table::new(flow::Config::default());
                 self.each(|frame| {
+                    let plain = Plain::read(frame);
+                    if !dissector.compares(frame.time)
+                        && let Some(plain) = &plain
+                        && let Some((flow, direction)) = table.settled(plain, frame.time)
+                    {
+                        if let Some(load) = plain.datagram() {
+                            return flow.go_on(direction, None, &load, frame.time);
+                        } else if let Some((segment, load)) = plain.segment() {
+                            return flow.go_on(direction, Some(&segment), &load, frame.time);
+                        }
+                    }
                     let mut packet = Packet::default();
-                    dissector.read(frame, &mut packet);
+                    dissector.read_on(frame, plain.as_ref(), &mut packet);
                     let is_fragment = packet.ip.as_ref().is_some_and(|ip| ip.fragment.is_some());
-                    if !packet.duplicate && !is_fragment {
-                        table.observe(&packet, frame, &mut |flow, _| {
-                            black_box(flow);
-                        });
+                    if packet.duplicate || is_fragment {
+                        return;
+                    }
+                    let told = &mut |flow: &mut Flow, _| {
+                        black_box(flow);
+                    };
+                    if let Some((flow, direction)) = table.observe(&packet, frame, told)
+                        && flow.marks.wanted(direction, flow.protocol())
+                    {
+                        flow.marks.count(direction);
                     }
                 })
             }
