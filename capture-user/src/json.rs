@@ -22,17 +22,16 @@ pub fn append(line: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<(
 /// Writes one value.
 struct Json<'a>(&'a mut Vec<u8>);
 
-/// Writes the parts of a value, and what follows them.
+/// Writes the parts of a value, a comma behind each, and what follows them.
 struct Parts<'a> {
     line: &'a mut Vec<u8>,
-    empty: bool,
     end: &'static [u8],
 }
 
 impl<'a> Parts<'a> {
     fn begin(line: &'a mut Vec<u8>, open: u8, end: &'static [u8]) -> Self {
         line.push(open);
-        Self { line, empty: true, end }
+        Self { line, end }
     }
 
     fn begin_variant(line: &'a mut Vec<u8>, variant: &str, open: u8, end: &'static [u8]) -> Self {
@@ -41,36 +40,46 @@ impl<'a> Parts<'a> {
         Self::begin(line, open, end)
     }
 
-    fn separate(&mut self) {
-        if !std::mem::take(&mut self.empty) {
-            self.line.push(b',');
-        }
-    }
-
-    fn element(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.separate();
-        append(self.line, value)
-    }
-
     #[inline]
-    fn field(&mut self, name: &'static str, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.separate();
-        append_name(self.line, name);
-        append(self.line, value)
+    fn element(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
+        append(self.line, value)?;
+        self.line.push(b',');
+        Ok(())
     }
 
+    #[inline(always)]
+    fn field(&mut self, name: &'static str, value: &(impl Serialize + ?Sized)) -> Result<()> {
+        append_name(self.line, name);
+        self.element(value)
+    }
+
+    /// The last comma makes room for the end.
     fn finish(self) {
+        if self.line.last() == Some(&b',') {
+            self.line.pop();
+        }
         self.line.extend_from_slice(self.end);
     }
 }
 
-/// The name of a field or variant, and its colon. Those are identifiers, or what `serde(rename)` made of them.
-#[inline]
+/// The longest name that is put together before it is appended.
+const SHORT: usize = 28;
+
+/// The name of a field or variant, and its colon. Those are identifiers, or what `serde(rename)` made of them. Where this
+/// is inlined the name is a constant, and all of it a few moves.
+#[inline(always)]
 fn append_name(line: &mut Vec<u8>, name: &str) {
-    line.reserve(name.len() + 3);
-    line.push(b'"');
-    line.extend_from_slice(name.as_bytes());
-    line.extend_from_slice(b"\":");
+    if name.len() > SHORT {
+        line.push(b'"');
+        line.extend_from_slice(name.as_bytes());
+        return line.extend_from_slice(b"\":");
+    }
+    let mut all = [0; SHORT + 3];
+    all[0] = b'"';
+    all[1..][..name.len()].copy_from_slice(name.as_bytes());
+    all[1 + name.len()] = b'"';
+    all[2 + name.len()] = b':';
+    line.extend_from_slice(&all[..name.len() + 3]);
 }
 
 fn append_text(line: &mut Vec<u8>, text: &str) {
@@ -262,7 +271,6 @@ impl SerializeMap for Parts<'_> {
     type Error = Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
-        self.separate();
         let start = self.line.len();
         append(self.line, key)?;
         match self.line.get(start) {
@@ -279,7 +287,7 @@ impl SerializeMap for Parts<'_> {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        append(self.line, value)
+        self.element(value)
     }
 
     fn end(self) -> Result<()> {
@@ -295,6 +303,7 @@ macro_rules! parts {
             type Ok = ();
             type Error = Error;
 
+            #[inline(always)]
             fn $add<T: Serialize + ?Sized>(&mut self, $($name: &'static str,)? value: &T) -> Result<()> {
                 self.$with($($name,)? value)
             }

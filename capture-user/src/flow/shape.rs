@@ -27,10 +27,41 @@ struct Sample {
 /// Packets that are kept one by one.
 const FEW: usize = 32;
 
+/// What is written with every packet lies together.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Histograms {
+    gap_bounds: Bounds,
+    size_bounds: Bounds,
     gaps: Histogram<GAP_BUCKETS>,
     sizes: Histogram<SIZE_BUCKETS>,
+}
+
+/// The least value and the largest.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    min: u32,
+    max: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { min: u32::MAX, max: 0 }
+    }
+}
+
+impl Bounds {
+    #[inline(always)]
+    fn include(&mut self, value: u32) {
+        if value < self.min {
+            self.min = value;
+            std::hint::cold_path();
+        }
+        if value > self.max {
+            self.max = value;
+            std::hint::cold_path();
+        }
+    }
 }
 
 /// The bounds of a distribution as records show them.
@@ -93,7 +124,7 @@ impl Shape {
     pub fn gap_ms(&self) -> Summary {
         match &self.0 {
             Samples::Few(few) => summary_of::<GAP_BUCKETS>(few.iter().map(|sample| sample.gap), 0.001),
-            Samples::Many(histograms) => histograms.gaps.summary(0.001),
+            Samples::Many(histograms) => histograms.gaps.summary(histograms.gap_bounds, 0.001),
         }
     }
 
@@ -101,7 +132,7 @@ impl Shape {
     pub fn size(&self) -> Summary {
         match &self.0 {
             Samples::Few(few) => summary_of::<SIZE_BUCKETS>(few.iter().map(|sample| sample.size), 1.0),
-            Samples::Many(histograms) => histograms.sizes.summary(1.0),
+            Samples::Many(histograms) => histograms.sizes.summary(histograms.size_bounds, 1.0),
         }
     }
 
@@ -123,54 +154,45 @@ impl Histograms {
 
     #[inline(always)]
     fn record(&mut self, sample: Sample) {
+        self.gap_bounds.include(sample.gap);
+        self.size_bounds.include(sample.size);
         self.gaps.record(sample.gap);
         self.sizes.record(sample.size);
     }
 }
 
 #[derive(Debug)]
-struct Histogram<const N: usize> {
-    counts: [u32; N],
-    min: u32,
-    max: u32,
-}
+struct Histogram<const N: usize>([u32; N]);
 
 impl<const N: usize> Default for Histogram<N> {
     fn default() -> Self {
-        Self { counts: [0; N], min: u32::MAX, max: 0 }
+        Self([0; N])
     }
 }
 
 impl<const N: usize> Histogram<N> {
     #[inline(always)]
     fn record(&mut self, value: u32) {
-        let count = &mut self.counts[bucket(value) % N];
+        let count = &mut self.0[bucket(value) % N];
         *count = count.saturating_add(1);
-        if value < self.min {
-            self.min = value;
-            std::hint::cold_path();
-        }
-        if value > self.max {
-            self.max = value;
-            std::hint::cold_path();
-        }
     }
 
-    fn summary(&self, unit: f64) -> Summary {
-        Summary { p50: self.quantile(0.5) * unit, p99: self.quantile(0.99) * unit, max: f64::from(self.max) * unit }
+    fn summary(&self, bounds: Bounds, unit: f64) -> Summary {
+        let quantile = |share| self.quantile(bounds, share) * unit;
+        Summary { p50: quantile(0.5), p99: quantile(0.99), max: f64::from(bounds.max) * unit }
     }
 
     /// The middle of the bucket in which the quantile falls, but never outside of what was seen.
-    fn quantile(&self, share: f64) -> f64 {
-        let rank = rank(self.counts.iter().map(|count| u64::from(*count)).sum(), share);
+    fn quantile(&self, Bounds { min, max }: Bounds, share: f64) -> f64 {
+        let rank = rank(self.0.iter().map(|count| u64::from(*count)).sum(), share);
         let mut seen = 0;
-        for (index, count) in self.counts.iter().enumerate() {
+        for (index, count) in self.0.iter().enumerate() {
             seen += u64::from(*count);
             if seen >= rank {
-                return middle(index).clamp(f64::from(self.min), f64::from(self.max));
+                return middle(index).clamp(f64::from(min), f64::from(max));
             }
         }
-        f64::from(self.max)
+        f64::from(max)
     }
 }
 
@@ -232,7 +254,7 @@ mod tests {
         let mut shape = Shape::default();
         (0..=FEW as u32).for_each(|size| shape.record(0, size));
         let Samples::Many(histograms) = &shape.0 else { panic!("{shape:?}") };
-        assert_eq!((histograms.sizes.counts.iter().sum::<u32>(), histograms.sizes.max), (FEW as u32 + 1, FEW as u32));
+        assert_eq!((histograms.sizes.0.iter().sum::<u32>(), histograms.size_bounds.max), (FEW as u32 + 1, FEW as u32));
     }
 
     #[test]
