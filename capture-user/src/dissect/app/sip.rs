@@ -232,8 +232,10 @@ impl Sip {
             self.announcer.announce(description, call_id, segment.direction, out);
         }
         out.identify(PROTOCOL.name);
-        let facts = Facts::new(head, way(segment.direction), description, &out.people);
-        out.emit(segment.time, PROTOCOL.name, facts);
+        if out.wants(PROTOCOL.name) {
+            let facts = Facts::new(head, way(segment.direction), description, &out.people);
+            out.emit(segment.time, PROTOCOL.name, facts);
+        }
     }
 }
 

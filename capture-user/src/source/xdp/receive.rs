@@ -30,12 +30,16 @@ const _: () = assert!(size_of::<FrameToken>() <= 64);
 pub(super) struct Receiver {
     rings: Rings,
     frames: Assembly,
+    /// Descriptors that are taken together, so that the beginnings of all their frames are on their way into the cache
+    /// before the first is read.
+    taken: Vec<XdpDesc>,
 }
 
 impl Receiver {
     pub(super) fn new(rings: Rings, pool: Pool, clock: Clock) -> Self {
         let partial = pool.empty();
-        Self { rings, frames: Assembly { pool, partial, broken: false, clock, taken: 0, handed_out: 0 } }
+        let frames = Assembly { pool, partial, broken: false, clock, taken: 0, handed_out: 0 };
+        Self { rings, frames, taken: Vec::new() }
     }
 
     /// Lends every free chunk that the fill ring has room for.
@@ -57,9 +61,19 @@ impl Receiver {
     /// Appends the frames that have come, `max` at most, and says how many; 0 only when the ring is empty.
     pub(super) fn take(&mut self, max: u32, tokens: &mut Vec<FrameToken>) -> usize {
         let before = tokens.len();
-        let frames = &mut self.frames;
+        let Self { rings, frames, taken } = self;
         // A frame takes one descriptor or more, so `max` descriptors are at most `max` frames, but maybe none.
-        while tokens.len() == before && self.rings.rx.consume(max, |piece| tokens.extend(frames.add(&piece))) > 0 {}
+        while tokens.len() == before {
+            let umem = frames.pool.umem();
+            let come = rings.rx.consume(max, |piece| {
+                umem.prefetch(&piece);
+                taken.push(piece);
+            });
+            if come == 0 {
+                break;
+            }
+            tokens.extend(taken.drain(..).filter_map(|piece| frames.add(&piece)));
+        }
         tokens.len() - before
     }
 
