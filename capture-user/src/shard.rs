@@ -375,14 +375,7 @@ impl Talk {
         self.tell(flow, time);
     }
 
-    fn segment(
-        &mut self,
-        flow: &mut Flow,
-        direction: Direction,
-        header: &Tcp<'_>,
-        load: &Load<'_>,
-        time: Timestamp,
-    ) {
+    fn segment(&mut self, flow: &mut Flow, direction: Direction, header: &Tcp<'_>, load: &Load<'_>, time: Timestamp) {
         let ends = flow.ends();
         let Flow { tcp: Some(connection), application, .. } = flow else { return };
         let around = &mut self.around;

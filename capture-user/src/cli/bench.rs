@@ -80,7 +80,8 @@ pub enum BenchStage {
     Read,
     /// Its headers walked, and known whether it is a copy.
     Dissect,
-    /// Counted in its flow.
+    /// Counted in its flow. What is just one more packet of a flow is not read as closely as for `dissect`, so that this
+    /// may add less than nothing.
     Flow,
     /// Its payload read, the timeline, conclusions, records.
     Classify,

@@ -33,7 +33,8 @@ impl<'a> Plain<'a> {
     /// Reads a frame, if it is as plain as that.
     #[inline(always)]
     pub fn read(frame: &Frame<'a>) -> Option<Self> {
-        let ethernet = frame.data.first_chunk::<{ ETHERNET + TAG }>()?;
+        // So long are all of them; after this the compiler knows it.
+        let ethernet = frame.data.first_chunk::<{ ETHERNET + IPV4 + UDP }>()?;
         if frame.link != LinkType::Ethernet {
             return None;
         }

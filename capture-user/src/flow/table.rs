@@ -46,7 +46,10 @@ mod queue_of {
 /// its flows need.
 #[derive(Debug, Default)]
 struct Slab {
-    chunks: Vec<Vec<Option<Flow>>>,
+    chunks: Vec<Box<[Option<Flow>; CHUNK]>>,
+    /// Slots taken so far.
+    taken: usize,
+    /// Of these, the vacant ones.
     free: Vec<u32>,
 }
 
@@ -62,7 +65,7 @@ impl Places for Slab {
 impl Slab {
     #[inline]
     fn get(&self, index: u32) -> Option<&Flow> {
-        self.chunks.get(index as usize / CHUNK)?.get(index as usize % CHUNK)?.as_ref()
+        self.chunks.get(index as usize / CHUNK)?[index as usize % CHUNK].as_ref()
     }
 
     #[inline]
@@ -72,7 +75,7 @@ impl Slab {
 
     #[inline]
     fn slot(&mut self, index: u32) -> Option<&mut Option<Flow>> {
-        self.chunks.get_mut(index as usize / CHUNK)?.get_mut(index as usize % CHUNK)
+        self.chunks.get_mut(index as usize / CHUNK).map(|chunk| &mut chunk[index as usize % CHUNK])
     }
 
     fn insert(&mut self, flow: impl FnOnce(u32) -> Flow) -> u32 {
@@ -83,14 +86,14 @@ impl Slab {
         index
     }
 
-    /// A slot that there was not before.
+    /// A slot that was never taken.
     fn fresh(&mut self) -> u32 {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+        if self.taken == self.chunks.len() * CHUNK {
+            let chunk: Vec<Option<Flow>> = (0..CHUNK).map(|_| None).collect();
+            self.chunks.extend(<Box<[_; CHUNK]>>::try_from(chunk));
         }
-        let last = self.chunks.len() - 1;
-        self.chunks[last].push(None);
-        (last * CHUNK + self.chunks[last].len() - 1) as u32
+        self.taken += 1;
+        (self.taken - 1) as u32
     }
 
     /// Takes a flow out. It is told of where it stands: it is large.
@@ -277,7 +280,7 @@ impl Table {
 
     /// Every flow, in no order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Flow> {
-        self.flows.chunks.iter_mut().flatten().flatten()
+        self.flows.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()).flatten()
     }
 
     #[inline]

@@ -75,7 +75,21 @@ const LIVE: &[Live] = &[
     Live {
         name: "padtap capture",
         program: "padtap",
-        arguments: &["capture", "-i", NEAR, "--workers", "0", "--quiet", "--kinds", "flow,stats", "--output", "{out}"],
+        // Frames that wait have 64 MiB, as dumpcap and tcpdump have.
+        arguments: &[
+            "capture",
+            "-i",
+            NEAR,
+            "--workers",
+            "0",
+            "--ring",
+            "32768",
+            "--quiet",
+            "--kinds",
+            "flow,stats",
+            "--output",
+            "{out}",
+        ],
         received: from_records,
     },
     Live {
