@@ -80,8 +80,9 @@ pub struct Packet<'a> {
     pub reassembled: Option<u32>,
     /// Whether a mirror delivered the frame before: it is the same packet again and counts no second time.
     pub duplicate: bool,
-    /// Whether packets from its sender to its receiver have long had no copies, so that not each need be compared.
-    pub quiet: bool,
+    /// Where packets from its sender to its receiver have long had no copies, so that not each need be compared: as of
+    /// which [generation](Dissector::generation); else 0.
+    pub quiet: u32,
     /// Where the walk had to stop, if it did not reach the end.
     pub stopped: Option<Stopped>,
 }

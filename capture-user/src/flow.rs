@@ -63,7 +63,7 @@ impl Default for Config {
         Self {
             capacity: 262_144,
             // Both distributions of a long flow, with which most flows hold nothing else.
-            each: 3_072,
+            each: 3_200,
             tcp_idle: Duration::from_secs(600),
             udp_idle: Duration::from_secs(120),
             other_idle: Duration::from_secs(60),
@@ -117,8 +117,8 @@ pub struct Flow {
     index: u32,
     /// Whether it stands in line to give up the bytes that its streams hold.
     in_line: bool,
-    /// Whether one more packet each way is just that: see [`Table::settled`].
-    settled: [bool; 2],
+    /// Where one more packet each way is just that: as of which generation, see [`Table::settled`]; else 0.
+    settled: [u32; 2],
 }
 
 /// Tags and tunnels, outermost first.
@@ -151,7 +151,10 @@ impl Ends {
 }
 
 /// What went one way.
+///
+/// Packets and bytes are apart: side by side, the compiler would count both at once by way of a vector, which takes longer.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Traffic {
     /// Packets.
     pub packets: u64,
@@ -183,7 +186,7 @@ impl Flow {
             weight: 0,
             index,
             in_line: false,
-            settled: [false; 2],
+            settled: [0; 2],
         }
     }
 
@@ -264,17 +267,22 @@ impl Flow {
         if swapped == self.swapped { Direction::Out } else { Direction::In }
     }
 
-    /// Whether what follows its latest packet, which went this way, is just one more of the same: payloads are nothing new
-    /// and no packets in tunnels, no copies are to be expected, and a connection has begun and is not over.
-    fn is_settled(&self, direction: Direction, packet: &Packet<'_>) -> bool {
+    /// As of which generation what follows its latest packet, which went this way, is just one more of the same: payloads
+    /// are nothing new and no packets in tunnels, no copies are to be expected, and a connection has begun and is not over.
+    /// Else 0.
+    fn settles(&self, direction: Direction, packet: &Packet<'_>) -> u32 {
         let goes_on = self.tcp.as_ref().is_none_or(|connection| connection.goes_on());
-        packet.quiet && goes_on && !self.marks.wanted(direction, self.protocol()) && !packet.transport.may_tunnel()
+        let is_known = !self.marks.wanted(direction, self.protocol()) && !packet.transport.may_tunnel();
+        if goes_on && is_known { packet.quiet } else { 0 }
     }
 
     /// Counts a packet of a settled flow, which neither opens nor ends a connection.
     #[inline(always)]
     pub fn go_on(&mut self, direction: Direction, segment: Option<&Tcp<'_>>, load: &Load<'_>, time: Timestamp) {
-        self.traffic[direction.index()].count(time, load.bytes, load.payload_length);
+        let traffic = &mut self.traffic[direction.index()];
+        // The packet is not late: it comes after the flow's latest.
+        let gap = time.as_nanos().wrapping_sub(traffic.last.as_nanos()) as u64;
+        traffic.count(time, gap, load);
         self.end = time;
         if let (Some(connection), Some(segment)) = (&mut self.tcp, segment) {
             connection.flags[direction.index()].0 |= segment.flags.0;
@@ -284,7 +292,8 @@ impl Flow {
     /// Counts a packet; whether the connection is over with it, and was not before.
     #[inline(always)]
     fn count(&mut self, direction: Direction, transport: &Transport<'_>, load: &Load<'_>, time: Timestamp) -> bool {
-        self.traffic[direction.index()].count(time, load.bytes, load.payload_length);
+        let traffic = &mut self.traffic[direction.index()];
+        traffic.count(time, time.nanos_since(traffic.last).max(0) as u64, load);
         self.end = self.end.max(time);
         let (Some(connection), Some(segment)) = (&mut self.tcp, transport.tcp()) else { return false };
         let was_over = connection.over();
@@ -299,21 +308,20 @@ impl Flow {
 }
 
 impl Traffic {
+    /// Counts a packet; `gap` nanoseconds have passed since the one before.
     #[inline(always)]
-    fn count(&mut self, time: Timestamp, bytes: u32, payload: u32) {
+    fn count(&mut self, time: Timestamp, gap: u64, load: &Load<'_>) {
         self.packets += 1;
-        self.bytes += u64::from(bytes);
-        // After centuries it is any number.
-        let gap = time.as_nanos().wrapping_sub(self.last.as_nanos());
+        self.bytes += u64::from(load.bytes);
         self.last = time;
         match &mut self.shape {
-            Some(shape) => shape.record(gap, payload),
-            None => self.begin_shape(gap, payload),
+            Some(shape) => shape.record(gap, load.payload_length),
+            None => self.begin_shape(gap, load.payload_length),
         }
     }
 
     #[cold]
-    fn begin_shape(&mut self, gap: i64, payload: u32) {
+    fn begin_shape(&mut self, gap: u64, payload: u32) {
         if self.packets >= Shape::WORTHWHILE {
             self.shape.insert(Shape::default()).record(gap, payload);
         }

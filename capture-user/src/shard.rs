@@ -1,18 +1,21 @@
 //! One shard: everything known of the consoles that one thread owns, from frame to records.
 
+mod talk;
+
 use std::sync::Arc;
 
+use self::talk::Talk;
 use crate::classify::{self, Classifier, Registry};
-use crate::dissect::app::{Direction, People, Segment};
-use crate::dissect::{Dissector, Layer, Load, Packet, Plain, Settings, Tcp, Transport, summary};
-use crate::flow::{self, Application, EndReason, Ends, Flow, Holder, Surroundings, Table};
+use crate::dissect::app::{Direction, People};
+use crate::dissect::{Dissector, Layer, Packet, Plain, Settings, Transport, summary};
+use crate::flow::{self, EndReason, Flow, Holder, Surroundings, Table};
 use crate::knowledge::{Knowledge, Role};
 use crate::latency::{Latency, Stage, Stopwatch};
 use crate::ledger::Work;
 use crate::limits::Reached;
 use crate::names::Names;
-use crate::reassembly::stream::{Delivery, Streams, Take};
-use crate::record::{FlowFacts, Kinds, Record, Subject};
+use crate::reassembly::stream::Streams;
+use crate::record::{FlowFacts, Kinds, Record};
 use crate::shunt::{Shunted, Shunts};
 use crate::source::Frame;
 use crate::time::Timestamp;
@@ -136,7 +139,7 @@ impl Shard {
             && !self.dissector.compares(frame.time)
             && plain.as_ref().is_some_and(|plain| {
                 let dissected = || latency.record(Stage::Dissect, watch.lap());
-                self.traffic.go_on(plain, frame.time, dissected)
+                self.traffic.go_on(plain, frame.time, self.dissector.generation(), dissected)
             });
         if !goes_on {
             self.take(frame, plain.as_ref(), watch, latency);
@@ -261,9 +264,9 @@ impl Traffic {
     /// Counts a packet that is just one more of a flow and reads its payload; whether it is. `dissected` is called between
     /// the two.
     #[inline(always)]
-    fn go_on(&mut self, plain: &Plain<'_>, time: Timestamp, dissected: impl FnOnce()) -> bool {
+    fn go_on(&mut self, plain: &Plain<'_>, time: Timestamp, generation: u32, dissected: impl FnOnce()) -> bool {
         let Self { flows, shunted, talk } = self;
-        let Some((flow, direction)) = flows.settled(plain, time) else { return false };
+        let Some((flow, direction)) = flows.settled(plain, time, generation) else { return false };
         let was_open = flow.application.is_open();
         if let Some(load) = plain.datagram() {
             dissected();
@@ -320,136 +323,5 @@ impl Held {
     }
 }
 
-/// What conversations share, and the records that come of them.
-struct Talk {
-    around: Surroundings,
-    streams: Streams,
-    timeline: Timeline,
-    classifier: Classifier,
-    records: Vec<Record>,
-    beginnings: bool,
-    /// What is known of the flow that the latest frame began.
-    begun: Option<FlowFacts>,
-}
-
-impl Talk {
-    /// Names the server of a new flow, and looks who is at its ends. Who sent first is not always the client: a capture
-    /// may begin in the middle.
-    fn begin(&mut self, flow: &mut Flow, packet: &Packet<'_>, now: Timestamp) {
-        let (one, other) = (flow.source().ip(), flow.destination().ip());
-        let names = &self.around.names;
-        if let Some((client, server)) = classify::client_and_server(one, other) {
-            // Of hosts beyond the local network multicast tells nothing.
-            flow.application.name_by_dns(names.told(client, server, now));
-        } else {
-            flow.application.name_by_dns(names.lookup(other, one, now));
-            flow.application.name_by_dns(names.lookup(one, other, now));
-        }
-        self.classifier.begin(flow, packet, now);
-    }
-
-    /// Hears what a datagram says, and of the rhythm that it keeps.
-    fn hear_datagram(&mut self, flow: &mut Flow, direction: Direction, load: &Load<'_>, time: Timestamp) {
-        if flow.application.is_open() {
-            self.datagram(flow, direction, load, time);
-        }
-        self.timeline.packet(flow, direction, load, time, &mut self.records);
-    }
-
-    /// Hears what a segment brings of its stream.
-    fn hear_segment(
-        &mut self,
-        flow: &mut Flow,
-        direction: Direction,
-        header: &Tcp<'_>,
-        load: &Load<'_>,
-        time: Timestamp,
-    ) {
-        self.segment(flow, direction, header, load, time);
-        self.timeline.segment(flow, direction, load, time);
-    }
-
-    fn datagram(&mut self, flow: &mut Flow, direction: Direction, load: &Load<'_>, time: Timestamp) {
-        let segment = segment(&flow.ends(), direction, time, false, load.payload, load.payload_length);
-        flow.application.read(&segment, &mut self.around);
-        self.tell(flow, time);
-    }
-
-    fn segment(&mut self, flow: &mut Flow, direction: Direction, header: &Tcp<'_>, load: &Load<'_>, time: Timestamp) {
-        let ends = flow.ends();
-        let Flow { tcp: Some(connection), application, .. } = flow else { return };
-        let around = &mut self.around;
-        connection.push(direction, header, load, &mut self.streams, |direction, delivery| {
-            deliver(&ends, application, direction, time, delivery, around)
-        });
-        self.tell(flow, time);
-    }
-
-    /// A flow has ended, or is due for a report.
-    fn report(&mut self, flow: &mut Flow, reason: EndReason) {
-        if reason != EndReason::Interval {
-            let (ends, time) = (flow.ends(), flow.end);
-            let Flow { tcp, application, .. } = flow;
-            if let Some(connection) = tcp {
-                let around = &mut self.around;
-                connection.finish(&mut self.streams, |direction, delivery| {
-                    deliver(&ends, application, direction, time, delivery, around)
-                });
-            }
-            application.end(time, &mut self.around);
-            self.tell(flow, time);
-            self.timeline.flow_ended(flow);
-        }
-        let mut record = Record::flow(flow, reason, self.classifier.classify(flow));
-        record.subject.device = self.classifier.device(flow);
-        self.records.push(record);
-    }
-
-    /// Makes records of what a flow's conversation said.
-    fn tell(&mut self, flow: &Flow, now: Timestamp) {
-        if self.around.settle(now) {
-            for event in self.around.output.events.drain(..) {
-                self.classifier.hear(flow, &event);
-                let subject = Subject { device: self.classifier.device(flow), ..Subject::flow(flow) };
-                let (kind, time, facts) = (event.kind, event.time, event.facts);
-                self.timeline.event(flow, kind, time);
-                self.records.push(Record { kind, time, subject, facts });
-            }
-        }
-    }
-}
-
-/// A payload as the flow's application is given it.
-fn segment<'a>(
-    ends: &Ends,
-    direction: Direction,
-    time: Timestamp,
-    stream: bool,
-    bytes: &'a [u8],
-    length: u32,
-) -> Segment<'a> {
-    let (source, destination) = ends.towards(direction);
-    Segment { time, direction, source, destination, stream, bytes, length }
-}
-
-/// Gives a stream's bytes to the flow's application.
-fn deliver(
-    ends: &Ends,
-    application: &mut Application,
-    direction: Direction,
-    time: Timestamp,
-    delivery: Delivery<'_>,
-    around: &mut Surroundings,
-) -> Take {
-    let consumed = match delivery {
-        Delivery::Bytes(bytes) => {
-            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            application.read(&segment(ends, direction, time, true, bytes, length), around)
-        }
-        Delivery::Gap(length) => {
-            application.gap(direction, length, around);
-            0
-        }
-    };
-    if application.is_open() { Take::Consumed(consumed) } else { Take::Done }
-}
+#[cfg(test)]
+mod tests;

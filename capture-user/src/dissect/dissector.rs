@@ -99,6 +99,12 @@ impl Dissector {
         self.duplicates.compares(time)
     }
 
+    /// Which generation of hosts that are quiet this is: another begins when a copy comes where none was expected. Never 0.
+    #[inline]
+    pub fn generation(&self) -> u32 {
+        self.duplicates.generation()
+    }
+
     #[cold]
     fn defragment<'a>(&'a mut self, frame: &Frame<'a>, packet: &mut Packet<'a>) {
         for buffer in &mut self.joined {

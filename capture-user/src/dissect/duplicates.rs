@@ -60,6 +60,7 @@ pub struct Duplicates {
     window: u64,
     recent: Recent,
     pairs: Box<[[Pair; WAYS]; PAIRS / WAYS]>,
+    generation: u32,
     /// The empty digest, which nobody can guess.
     empty: Digest,
 }
@@ -81,6 +82,7 @@ impl Duplicates {
             window: u64::try_from(window.as_nanos()).unwrap_or(u64::MAX),
             recent: Recent::default(),
             pairs: Box::new([[Pair::default(); WAYS]; PAIRS / WAYS]),
+            generation: 1,
             empty: Digest::new(),
         }
     }
@@ -89,11 +91,19 @@ impl Duplicates {
     /// hosts are quiet. Only IP packets are looked at.
     #[inline]
     pub fn look(&mut self, packet: &mut Packet<'_>, frame: &Frame<'_>) {
-        if self.window == 0 {
-            packet.quiet = true;
-        } else if let Some(ip) = &packet.ip {
-            (packet.duplicate, packet.quiet) = self.is_known(ip, packet, frame.time);
-        }
+        let (duplicate, quiet) = match &packet.ip {
+            Some(ip) if self.window > 0 => self.is_known(ip, packet, frame.time),
+            Some(_) => (false, true),
+            None => (false, false),
+        };
+        packet.duplicate = duplicate;
+        packet.quiet = if quiet { self.generation } else { 0 };
+    }
+
+    /// Which generation of quiet pairs this is: another begins when one of them is quiet no more. Never 0.
+    #[inline(always)]
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// Whether packets of this moment are compared, those of quiet pairs, too.
@@ -110,8 +120,8 @@ impl Duplicates {
         let compares = self.compares(time);
         let time = time.as_nanos();
         let pair = claim(&mut self.pairs[place as usize % (PAIRS / WAYS)], hash);
-        if pair.is_quiet() && !compares {
-            pair.original();
+        let was_quiet = pair.is_quiet();
+        if was_quiet && !compares {
             return (false, true);
         }
         add_packet(&mut digest, ip, packet);
@@ -119,6 +129,7 @@ impl Duplicates {
         // Digests are alike where no bit above those of the route differs.
         let is_copied = |seen: &&Seen| seen.mark ^ mark <= ROUTE_BITS && seen.is_near(time, self.window);
         if let Some(seen) = self.recent.like(mark).iter().find(is_copied) {
+            self.generation = self.generation.wrapping_add(u32::from(was_quiet)).max(1);
             return (pair.copy(seen.mark != mark || is_unique(packet, ip)), false);
         }
         pair.original();

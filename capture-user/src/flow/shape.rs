@@ -100,9 +100,8 @@ impl Shape {
     pub(super) const GROWN: u64 = Self::WORTHWHILE + FEW as u64;
 
     #[inline(always)]
-    pub(super) fn record(&mut self, gap_nanos: i64, size: u32) {
-        let micros = gap_nanos.max(0) as u64 / 1_000;
-        let sample = Sample { gap: micros.min(u64::from(u32::MAX)) as u32, size };
+    pub(super) fn record(&mut self, gap_nanos: u64, size: u32) {
+        let sample = Sample { gap: (gap_nanos / 1_000).min(u64::from(u32::MAX)) as u32, size };
         match &mut self.0 {
             Samples::Many(histograms) => histograms.record(sample),
             Samples::Few(_) => self.record_few(sample),
@@ -240,7 +239,7 @@ mod tests {
             let mut shape = Shape::default();
             let mut histograms = Histograms::default();
             for (gap, size) in samples {
-                shape.record(i64::from(gap) * 1_000, size);
+                shape.record(u64::from(gap) * 1_000, size);
                 histograms.record(Sample { gap, size });
             }
             prop_assert!(matches!(shape.0, Samples::Few(_)));

@@ -213,19 +213,20 @@ impl Table {
         }
         let direction = flow.direction(swapped);
         let is_over = flow.count(direction, &packet.transport, &packet.load(), frame.time);
-        flow.settled[direction.index()] = self.config.interval.is_none() && flow.is_settled(direction, packet);
+        flow.settled[direction.index()] =
+            if self.config.interval.is_some() { 0 } else { flow.settles(direction, packet) };
         self.clock = self.clock.max(frame.time);
         if is_over {
-            flow.settled = [false; 2];
+            flow.settled = [0; 2];
             self.queue(index, queue_of::CLOSED);
         }
         Some((self.flows.get_mut(index)?, direction))
     }
 
     /// The flow that a plain packet goes on with, if counting it there and reading its payload is all there is to do: it
-    /// is neither new nor over, and no report is due.
+    /// is neither new nor over, no report is due, and its hosts are quiet as of this generation.
     #[inline(always)]
-    pub fn settled(&mut self, plain: &Plain<'_>, time: Timestamp) -> Option<(&mut Flow, Direction)> {
+    pub fn settled(&mut self, plain: &Plain<'_>, time: Timestamp, generation: u32) -> Option<(&mut Flow, Direction)> {
         let (key, swapped) = Key::of_plain(plain);
         let flows = &self.flows;
         let is_its = |index| flows.get(index).is_some_and(|flow| key.is_v4_key(&flow.key));
@@ -234,7 +235,7 @@ impl Table {
         let direction = flow.direction(swapped);
         // Of packets that are late this is longer than any time.
         let silent = time.as_nanos().wrapping_sub(flow.end.as_nanos()) as u64;
-        let goes_on = flow.settled[direction.index()] && silent <= self.least_idle;
+        let goes_on = flow.settled[direction.index()] == generation && silent <= self.least_idle;
         goes_on.then_some((flow, direction))
     }
 

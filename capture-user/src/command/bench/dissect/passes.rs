@@ -100,7 +100,7 @@ impl<'a> Passes<'a> {
                     let plain = Plain::read(frame);
                     if !dissector.compares(frame.time)
                         && let Some(plain) = &plain
-                        && let Some((flow, direction)) = table.settled(plain, frame.time)
+                        && let Some((flow, direction)) = table.settled(plain, frame.time, dissector.generation())
                     {
                         if let Some(load) = plain.datagram() {
                             return flow.go_on(direction, None, &load, frame.time);
