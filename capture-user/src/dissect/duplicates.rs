@@ -48,7 +48,7 @@ const AGED: u8 = 128;
 const SLICE_BITS: u32 = 25;
 const SLICES: i64 = 64;
 /// Bytes of payload that the digest covers, from its start and from its end.
-const HEAD: usize = 32;
+const HEAD: usize = 64;
 const TAIL: usize = 16;
 /// The lower bits of a mark tell how the packet came, the others are its digest.
 const ROUTE_BITS: u64 = 0xffff;
