@@ -345,7 +345,7 @@ mod tests {
         Unit,
         One(u8),
         Two(u8, Option<&'static str>),
-        Named { a: (), b: char },
+        Named { a: (), b: char, a_name_that_is_longer_than_most_are: u8 },
     }
 
     #[derive(Serialize)]
@@ -374,7 +374,12 @@ mod tests {
     #[test]
     fn every_kind_of_value_is_written_as_by_serde_json() {
         let everything = Everything {
-            shapes: [Shape::Unit, Shape::One(7), Shape::Two(8, None), Shape::Named { a: (), b: '"' }],
+            shapes: [
+                Shape::Unit,
+                Shape::One(7),
+                Shape::Two(8, None),
+                Shape::Named { a: (), b: '"', a_name_that_is_longer_than_most_are: 9 },
+            ],
             nothing: Nothing,
             pair: Pair(i64::MIN, 1e300),
             numbers: BTreeMap::from([(-3, true), (4, false)]),
