@@ -194,7 +194,7 @@ fn is_unique(packet: &Packet<'_>, ip: &Ip) -> bool {
 fn add_addresses(digest: &mut Digest, ip: &Ip) {
     match (ip.source, ip.destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            digest.add(u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits()), 0);
+            digest.add(u64::from(source.to_bits()), u64::from(destination.to_bits()));
         }
         (source, destination) => [source, destination].into_iter().for_each(|address| match address {
             IpAddr::V4(address) => digest.add(u64::from(address.to_bits()), 0),
