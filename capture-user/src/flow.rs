@@ -11,6 +11,7 @@ mod holders;
 mod index;
 mod key;
 mod marks;
+mod onward;
 mod queue;
 mod shape;
 mod table;
@@ -33,7 +34,7 @@ pub use table::Table;
 pub use tcp::Connection;
 
 use crate::dissect::app::Direction;
-use crate::dissect::{Load, MOST_WRAPPINGS, Mac, Packet, Tcp, TcpFlags, Transport};
+use crate::dissect::{Load, MOST_WRAPPINGS, Mac, Packet, TcpFlags, Transport};
 use crate::time::Timestamp;
 use crate::timeline::Watch;
 
@@ -117,7 +118,7 @@ pub struct Flow {
     index: u32,
     /// Whether it stands in line to give up the bytes that its streams hold.
     in_line: bool,
-    /// Where one more packet each way is just that: as of which generation, see [`Table::settled`]; else 0.
+    /// Where one more packet each way only goes on: as of which generation, see [`Table::settled`]; else 0.
     settled: [u32; 2],
 }
 
@@ -265,28 +266,6 @@ impl Flow {
     #[inline]
     fn direction(&self, swapped: bool) -> Direction {
         if swapped == self.swapped { Direction::Out } else { Direction::In }
-    }
-
-    /// As of which generation what follows its latest packet, which went this way, is just one more of the same: payloads
-    /// are nothing new and no packets in tunnels, no copies are to be expected, and a connection has begun and is not over.
-    /// Else 0.
-    fn settles(&self, direction: Direction, packet: &Packet<'_>) -> u32 {
-        let goes_on = self.tcp.as_ref().is_none_or(|connection| connection.goes_on());
-        let is_known = !self.marks.wanted(direction, self.protocol()) && !packet.transport.may_tunnel();
-        if goes_on && is_known { packet.quiet } else { 0 }
-    }
-
-    /// Counts a packet of a settled flow, which neither opens nor ends a connection.
-    #[inline(always)]
-    pub fn go_on(&mut self, direction: Direction, segment: Option<&Tcp<'_>>, load: &Load<'_>, time: Timestamp) {
-        let traffic = &mut self.traffic[direction.index()];
-        // The packet is not late: it comes after the flow's latest.
-        let gap = time.as_nanos().wrapping_sub(traffic.last.as_nanos()) as u64;
-        traffic.count(time, gap, load);
-        self.end = time;
-        if let (Some(connection), Some(segment)) = (&mut self.tcp, segment) {
-            connection.flags[direction.index()].0 |= segment.flags.0;
-        }
     }
 
     /// Counts a packet; whether the connection is over with it, and was not before.

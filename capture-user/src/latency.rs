@@ -20,7 +20,7 @@ pub enum Stage {
     KernelToRx,
     /// From the receive thread to the worker.
     QueueWait,
-    /// The walk through its headers.
+    /// The walk through its headers; where the packet only goes on with its flow, that this is found, too.
     Dissect,
     /// Flow, protocol, classification.
     Classify,

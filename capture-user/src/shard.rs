@@ -150,7 +150,7 @@ impl Shard {
         latency.record(Stage::Classify, watch.lap());
     }
 
-    /// Takes a frame through all stages that is not just one more of a flow.
+    /// Takes a frame through all stages that does more than go on with a flow.
     fn take<'a>(
         &'a mut self,
         frame: &Frame<'a>,
@@ -261,8 +261,8 @@ impl Traffic {
         protocol
     }
 
-    /// Counts a packet that is just one more of a flow and reads its payload; whether it is. `dissected` is called between
-    /// the two.
+    /// Counts a packet that only goes on with its flow and hears its payload; whether it is such a one. `dissected` is called
+    /// between the two.
     #[inline(always)]
     fn go_on(&mut self, plain: &Plain<'_>, time: Timestamp, generation: u32, dissected: impl FnOnce()) -> bool {
         let Self { flows, shunted, talk } = self;
@@ -272,7 +272,7 @@ impl Traffic {
             dissected();
             flow.go_on(direction, None, &load, time);
             talk.hear_datagram(flow, direction, &load, time);
-        } else if let Some((segment, load)) = plain.segment().filter(|(segment, _)| !segment.flags.turn()) {
+        } else if let Some((segment, load)) = plain.segment_within() {
             dissected();
             flow.go_on(direction, Some(&segment), &load, time);
             talk.hear_segment(flow, direction, &segment, &load, time);

@@ -1,4 +1,5 @@
-//! The packets that most are, in one straight line: Ethernet, at most one VLAN tag, IPv4 without options, UDP or TCP.
+//! The packets that most are, in one straight line: Ethernet, at most one VLAN tag (IEEE 802.1Q), IPv4 without options (RFC
+//! 791), UDP (RFC 768) or TCP (RFC 9293).
 //!
 //! The walk reads the same from layer to layer; this reads it at fixed places, where it finds nothing else. What it
 //! cannot read, the walk does: a test compares the two on every kind of frame.
@@ -127,6 +128,12 @@ impl<'a> Plain<'a> {
             options,
         };
         Some((tcp, self.load(payload, self.wire - length)))
+    }
+
+    /// As [`Plain::segment`], where a connection neither opens nor ends with it.
+    #[inline(always)]
+    pub fn segment_within(&self) -> Option<(Tcp<'a>, Load<'a>)> {
+        self.segment().filter(|(segment, _)| !segment.flags.turn())
     }
 
     #[inline(always)]

@@ -1,8 +1,8 @@
 //! Where flows are, by the digests of their keys.
 //!
 //! A table of open addressing: a place holds part of a digest and a flow's slot, eight of them lie in one line of the
-//! cache, and mostly the first one looked at is it. It is what every packet goes through, and a general table, whose groups
-//! of bytes are compared first and whose entries lie elsewhere, takes five times the instructions.
+//! cache, and mostly the first one looked at is it. It is what every packet goes through, and in a general table groups of
+//! bytes are compared first and the entries lie elsewhere.
 
 /// Slots by digest. It grows to twice its size when half full, so there always is a vacant place.
 #[derive(Debug)]

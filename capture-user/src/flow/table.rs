@@ -7,7 +7,7 @@ use super::index::Index;
 use super::queue::{Place, Places, Queue};
 use super::{Config, EndReason, Flow, Key, Protocol};
 use crate::dissect::app::Direction;
-use crate::dissect::{Digest, Packet, Plain, TcpFlags};
+use crate::dissect::{Digest, Packet, TcpFlags};
 use crate::limits::Reached;
 use crate::reassembly::stream::Streams;
 use crate::source::Frame;
@@ -223,22 +223,6 @@ impl Table {
         Some((self.flows.get_mut(index)?, direction))
     }
 
-    /// The flow that a plain packet goes on with, if counting it there and reading its payload is all there is to do: it
-    /// is neither new nor over, no report is due, and its hosts are quiet as of this generation.
-    #[inline(always)]
-    pub fn settled(&mut self, plain: &Plain<'_>, time: Timestamp, generation: u32) -> Option<(&mut Flow, Direction)> {
-        let (key, swapped) = Key::of_plain(plain);
-        let flows = &self.flows;
-        let is_its = |index| flows.get(index).is_some_and(|flow| key.is_v4_key(&flow.key));
-        let index = self.index.find(key.digest(self.empty), is_its)?;
-        let flow = self.flows.get_mut(index)?;
-        let direction = flow.direction(swapped);
-        // Of packets that are late this is longer than any time.
-        let silent = time.as_nanos().wrapping_sub(flow.end.as_nanos()) as u64;
-        let goes_on = flow.settled[direction.index()] == generation && silent <= self.least_idle;
-        goes_on.then_some((flow, direction))
-    }
-
     /// Moves the clock forward, for a shard that sees no packets.
     pub fn advance(&mut self, clock: Timestamp) {
         self.clock = self.clock.max(clock);
@@ -282,6 +266,15 @@ impl Table {
     /// Every flow, in no order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Flow> {
         self.flows.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()).flatten()
+    }
+
+    /// The flow with this key of IPv4, and the shortest idle time in nanoseconds that TCP or UDP has.
+    #[inline(always)]
+    pub(super) fn get_v4(&mut self, key: &Key) -> Option<(&mut Flow, u64)> {
+        let flows = &self.flows;
+        let is_its = |index| flows.get(index).is_some_and(|flow| key.is_v4_key(&flow.key));
+        let index = self.index.find(key.digest(self.empty), is_its)?;
+        Some((self.flows.get_mut(index)?, self.least_idle))
     }
 
     #[inline]

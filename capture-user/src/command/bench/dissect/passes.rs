@@ -104,7 +104,7 @@ impl<'a> Passes<'a> {
                     {
                         if let Some(load) = plain.datagram() {
                             return flow.go_on(direction, None, &load, frame.time);
-                        } else if let Some((segment, load)) = plain.segment() {
+                        } else if let Some((segment, load)) = plain.segment_within() {
                             return flow.go_on(direction, Some(&segment), &load, frame.time);
                         }
                     }
