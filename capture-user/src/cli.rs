@@ -53,7 +53,8 @@ Exit codes:
 
 Signals:
   SIGINT, SIGTERM  take what is waiting, summarise, end; a second one ends at once
-  SIGUSR1  print statistics      SIGHUP  read filter, configuration file and tables again";
+  SIGUSR1  print statistics, as of the last tenth of a second
+  SIGHUP   read filter, configuration file and tables again";
 
 /// The commands.
 #[derive(Debug, Subcommand)]

@@ -106,8 +106,11 @@ fn statistics_on_request() {
             let mut padtap = Running::capture(&format!("-i {NEAR} --json --packets {options}"));
             send(10);
             padtap.wait_for_packets(10);
-            padtap.signal(Signal::USR1);
-            padtap.wait_to_hear("frames   10 seen", &[]);
+            // Its threads publish their counts ten times a second: the first answer may be from before the packets.
+            wait_until("frames   10 seen", || {
+                padtap.signal(Signal::USR1);
+                padtap.heard().contains("frames   10 seen")
+            });
             assert!(padtap.is_running());
             send(5);
             padtap.wait_for_packets(15);
