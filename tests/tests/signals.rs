@@ -120,6 +120,24 @@ fn statistics_on_request() {
     });
 }
 
+/// In the middle of traffic its counts are of different moments, which is no reason to complain.
+#[test]
+fn statistics_under_traffic() {
+    with_cable(Cable::default(), || {
+        for backend in ["xdp", "af-packet"] {
+            let padtap = Running::capture(&format!("-i {NEAR} --backend {backend} --json"));
+            let (mut sender, frame) = (Sender::new(), frame("bc:60:a7:00:00:40", 1));
+            wait_until("ten answers", || {
+                (0..100).for_each(|_| sender.send(&frame));
+                padtap.signal(Signal::USR1);
+                padtap.heard().matches(" seen, ").count() >= 10
+            });
+            let outcome = padtap.interrupt().expect(0);
+            assert!(!outcome.stderr.contains("please report"), "{}", outcome.stderr);
+        }
+    });
+}
+
 #[test]
 fn a_reload_changes_whom_it_captures() {
     const ONE: &str = "02:00:00:00:00:0a";

@@ -162,8 +162,10 @@ pub fn run<S: Source + Send>(sources: Vec<S>, mut plan: Plan<'_>, warden: &mut d
         let time = control.clock().unwrap_or_else(Timestamp::now);
         let told = outputs.finish(time, &mut ledger, limits, &latency);
         if !plan.output.quiet {
-            summary::write(&mut io::stderr().lock(), &ledger, &latency)?;
-            summary::write_limits(&mut io::stderr().lock(), &limits)?;
+            let mut stderr = io::stderr().lock();
+            summary::write(&mut stderr, &ledger, &latency)?;
+            summary::write_limits(&mut stderr, &limits)?;
+            summary::write_imbalance(&mut stderr, &ledger)?;
         }
         outcome?;
         watched?;
@@ -293,8 +295,9 @@ impl<'a> Watch<'a> {
         }
         if signals.take_statistics() {
             let (ledger, latency) = (self.ledger(), self.all_latency());
-            summary::write(&mut io::stderr().lock(), &ledger, &latency)?;
-            summary::write_limits(&mut io::stderr().lock(), &self.control.limits())?;
+            let mut stderr = io::stderr().lock();
+            summary::write(&mut stderr, &ledger, &latency)?;
+            summary::write_limits(&mut stderr, &self.control.limits())?;
         }
         if self.every.is_some_and(|every| self.told.elapsed() >= every) {
             self.told = Instant::now();

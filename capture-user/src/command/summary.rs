@@ -36,9 +36,6 @@ pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Res
         (ledger.write_drops, "frames not written"),
     ];
     list(to, "output", &written)?;
-    if let Some(words) = ledger.imbalance() {
-        writeln!(to, "ledger   {words}: please report this")?;
-    }
     let mut heading = Some("latency             count        p50        p90        p99      p99.9        max  (ns)");
     for (stage, figures) in latency.percentiles() {
         if let Some(heading) = heading.take() {
@@ -57,6 +54,15 @@ pub fn write(to: &mut impl Write, ledger: &Ledger, latency: &Latency) -> io::Res
         )?;
     }
     Ok(())
+}
+
+/// Writes which sum of the account does not come out. Only at the end: before it, what the threads and the kernel say
+/// is of different moments.
+pub fn write_imbalance(to: &mut impl Write, ledger: &Ledger) -> io::Result<()> {
+    match ledger.imbalance() {
+        Some(words) => writeln!(to, "ledger   {words}: please report this"),
+        None => Ok(()),
+    }
 }
 
 /// Writes what was given up because a limit was reached.

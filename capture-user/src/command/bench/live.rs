@@ -199,5 +199,6 @@ fn print(report: &Report, json: bool) -> io::Result<()> {
             if report.balanced { "every frame accounted for" } else { "THE ACCOUNT DOES NOT BALANCE" },
         ),
     )?;
-    summary::write(&mut stdout, &report.ledger, &report.latency_ns)
+    summary::write(&mut stdout, &report.ledger, &report.latency_ns)?;
+    summary::write_imbalance(&mut stdout, &report.ledger)
 }
