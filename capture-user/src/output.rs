@@ -21,11 +21,11 @@ mod writers;
 
 use std::io;
 
-pub use writers::{Account, Failure, Outlet, Writers};
+pub use writers::{Account, Failure, Handover, Outlet, Writers};
 
 use crate::record::Record;
 
-/// One output, owned by its own thread.
+/// One output, with a thread of its own.
 pub trait Sink: Send {
     /// Which records it has a place for; the others are not offered to it, and count nowhere.
     fn takes(&self) -> fn(&Record) -> bool {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use capture_user::dissect::app::People;
 use capture_user::ledger::Ledger;
 use capture_user::output::lines::Encode;
-use capture_user::output::{Sink, Writers, ndjson::Ndjson};
+use capture_user::output::{Handover, Sink, Writers, ndjson::Ndjson};
 use capture_user::pipeline::{self, Config, Control};
 use capture_user::record::Record;
 use capture_user::shard;
@@ -57,7 +57,7 @@ impl Run {
         let writers = Writers::start(vec![("memory".to_owned(), Box::new(sink))]).expect("a thread starts");
         let shard = shard::Config { packets: true, people, ..shard::Config::default() };
         let (config, control) = (Config { workers, shard, ..Config::default() }, Control::default());
-        let outcome = pipeline::run(sources, &config, &writers.outlet(true), &control);
+        let outcome = pipeline::run(sources, &config, &writers.outlet(Handover::Waiting), &control);
         outcome.unwrap_or_else(|error| panic!("{error}"));
         let (account, failures) = writers.finish();
         assert!(failures.is_empty(), "{failures:?}");

@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use capture_user::output::Writers;
+use capture_user::output::{Handover, Writers};
 use capture_user::pipeline::{self, Control};
 use capture_user::shard::Config;
 use capture_user::source::{Frame, pcap};
@@ -208,7 +208,7 @@ fn from_a_file_through_the_pipeline() {
     };
     let source = pcap::open([file.path()], |_| Some(0)).expect("the capture opens");
     let config = pipeline::Config { wanted: Some(Arc::new(look)), ..pipeline::Config::default() };
-    let outlet = Writers::start(Vec::new()).expect("no threads").outlet(false);
+    let outlet = Writers::start(Vec::new()).expect("no threads").outlet(Handover::Dropping);
     let control = Control::default();
     pipeline::run(vec![source], &config, &outlet, &control).expect("the capture is sound");
     assert_eq!(control.ledger().dissected, FRAMES);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use capture_user::classify::DeviceFacts;
 use capture_user::dissect::Mac;
 use capture_user::knowledge::Family;
-use capture_user::output::{Sink, Writers};
+use capture_user::output::{Handover, Sink, Writers};
 use capture_user::pipeline::{self, Control};
 use capture_user::record::Record;
 use capture_user::shard;
@@ -31,7 +31,8 @@ pub fn run(options: &cli::Devices) -> anyhow::Result<Outcome> {
     let found = Found::default();
     let writers = Writers::start(vec![("devices".into(), Box::new(Collect(found.clone())) as Box<dyn Sink>)])?;
     let config = pipeline::Config { shard, ..pipeline::Config::default() };
-    let outcome = pipeline::run(vec![source], &config, &writers.outlet(true), &Control::default());
+    let outcome =
+        pipeline::run(vec![source], &config, &writers.outlet(Handover::of_patient_work()), &Control::default());
     writers.finish();
     let mut out = io::stdout().lock();
     for device in found.lock().unwrap_or_else(PoisonError::into_inner).values() {

@@ -17,6 +17,7 @@ use capture_user::dissect::app::People;
 use capture_user::knowledge::Knowledge;
 use capture_user::latency::{Latency, Log};
 use capture_user::ledger::Ledger;
+use capture_user::output::Handover;
 use capture_user::output::pcapng::{Description, Limits};
 use capture_user::output::prometheus::Endpoint;
 use capture_user::pipeline::{self, Control, Wanted};
@@ -141,7 +142,7 @@ pub fn run<S: Source + Send>(sources: Vec<S>, mut plan: Plan<'_>, warden: &mut d
         };
         // The seconds of a file are those of its packets, which the writer of frames keeps.
         let mut watch = Watch::new(&plan, &outputs, &control, warden, stop.duration.filter(|_| live))?;
-        let outlet = outputs.outlet(!live);
+        let outlet = outputs.outlet(if live { Handover::Dropping } else { Handover::of_patient_work() });
         let main = thread::current();
         let engine = scope.spawn({
             let control = &control;
@@ -151,7 +152,8 @@ pub fn run<S: Source + Send>(sources: Vec<S>, mut plan: Plan<'_>, warden: &mut d
                 outcome
             }
         });
-        let watched = watch.until(|| engine.is_finished(), &plan.signals);
+        // Whom the thread wakes would still find it there, and sleep on.
+        let watched = watch.until(|| control.is_finished() || engine.is_finished(), &plan.signals);
         let outcome = engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut ledger = watch.ledger();
         let (limits, latency) = (control.limits(), watch.all_latency());

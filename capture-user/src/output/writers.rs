@@ -1,18 +1,22 @@
-//! One thread a sink: workers hand over records in batches and never wait for one that is slow.
+//! One thread a sink: workers hand over records in batches and never wait for one that is slow. Where a file is read on a
+//! single processor, threads would only take turns: there whoever makes records writes them, while they are in the cache.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::{Backlog, Sink};
 use crate::record::{Kinds, Record};
 
 /// Batches a sink may be behind before records for it are lost.
 const QUEUE: usize = 1_024;
+/// Records that are worth handing over to another thread, and to this one.
+const BATCH: usize = 256;
+const BATCH_HERE: usize = 16;
 /// How often a sink may act while no records come.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -23,6 +27,25 @@ enum Message {
     Records(Arc<Vec<Record>>),
     /// All records but the final account have come.
     Settle,
+}
+
+/// How records get to sinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// To the sinks' threads. Frames keep coming: what a sink that is behind has no room for is dropped and counted.
+    Dropping,
+    /// To the sinks' threads, waiting for one that is behind: losing records would be worse.
+    Waiting,
+    /// By the thread that makes them.
+    Here,
+}
+
+impl Handover {
+    /// As suits work that can wait, such as reading a file.
+    pub fn of_patient_work() -> Self {
+        let alone = thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
+        if alone { Self::Here } else { Self::Waiting }
+    }
 }
 
 /// The threads of all sinks.
@@ -41,6 +64,7 @@ struct Writer {
 #[derive(Clone)]
 struct Inlet {
     queue: Sender<Message>,
+    clerk: Arc<Mutex<Clerk>>,
     takes: fn(&Record) -> bool,
     tally: Arc<Tally>,
 }
@@ -82,8 +106,7 @@ pub struct Failure {
 pub struct Outlet {
     sinks: Vec<Inlet>,
     kinds: Kinds,
-    /// Whether to wait for a sink that is behind (a file is being read) or to drop and count (frames keep coming).
-    wait: bool,
+    handover: Handover,
 }
 
 impl Writers {
@@ -102,10 +125,10 @@ impl Writers {
         Self { kinds, ..self }
     }
 
-    /// A way to all sinks; `wait` where losing records is worse than waiting for a slow sink.
-    pub fn outlet(&self, wait: bool) -> Outlet {
+    /// A way to all sinks. What is written [here](Handover::Here) would overtake what waits for the sinks' threads.
+    pub fn outlet(&self, handover: Handover) -> Outlet {
         let sinks = self.sinks.iter().map(|sink| sink.inlet.clone()).collect();
-        Outlet { sinks, kinds: self.kinds.clone(), wait }
+        Outlet { sinks, kinds: self.kinds.clone(), handover }
     }
 
     /// What became of the records so far.
@@ -177,8 +200,10 @@ impl Writer {
         let (takes, tally) = (sink.takes(), Arc::new(Tally::default()));
         let clerk =
             Clerk { sink, takes, tally: tally.clone(), given: 0, handed: 0, written: 0, lost: 0, failed: false };
-        let thread = thread::Builder::new().name(format!("sink {name}")).spawn(move || clerk.work(&messages))?;
-        Ok(Self { inlet: Inlet { queue, takes, tally }, name, thread })
+        let clerk = Arc::new(Mutex::new(clerk));
+        let inlet = Inlet { queue, clerk: clerk.clone(), takes, tally };
+        let thread = thread::Builder::new().name(format!("sink {name}")).spawn(move || work(&clerk, &messages))?;
+        Ok(Self { inlet, name, thread })
     }
 
     fn has_failed(&self) -> bool {
@@ -208,35 +233,73 @@ impl Tally {
 }
 
 impl Outlet {
+    /// Whether there are enough records to hand over.
+    pub fn is_worth_it(&self, records: &[Record]) -> bool {
+        records.len() >= if self.handover == Handover::Here { BATCH_HERE } else { BATCH }
+    }
+
     /// Hands records over, leaving `records` empty.
     pub fn send(&self, records: &mut Vec<Record>) {
         records.retain(|record| self.kinds.has(record.kind));
-        if records.is_empty() {
-            return;
+        match self.handover {
+            _ if records.is_empty() => {}
+            Handover::Here => {
+                for Inlet { clerk, takes, tally, .. } in &self.sinks {
+                    tally.made.fetch_add(count(records, *takes), Ordering::Relaxed);
+                    lock(clerk).take(records);
+                }
+                records.clear();
+            }
+            Handover::Waiting => self.queue(records, |queue, message| queue.send(message).is_ok()),
+            Handover::Dropping => self.queue(records, |queue, message| queue.try_send(message).is_ok()),
         }
+    }
+
+    fn queue(&self, records: &mut Vec<Record>, put: impl Fn(&Sender<Message>, Message) -> bool) {
         // The next batch is likely as large as this one.
         let empty = Vec::with_capacity(records.len());
         let batch = Arc::new(std::mem::replace(records, empty));
-        for Inlet { queue, takes, tally } in &self.sinks {
-            let count = batch.iter().filter(|record| takes(record)).count() as u64;
+        for Inlet { queue, takes, tally, .. } in &self.sinks {
+            let count = count(&batch, *takes);
             if count == 0 {
                 continue;
             }
             tally.made.fetch_add(count, Ordering::Relaxed);
-            let message = Message::Records(batch.clone());
-            let refused = if self.wait {
-                queue.send(message).is_err()
-            } else {
-                matches!(queue.try_send(message), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
-            };
-            if refused {
+            if !put(queue, Message::Records(batch.clone())) {
                 tally.dropped.fetch_add(count, Ordering::Relaxed);
             }
         }
     }
 }
 
-/// Whoever works on a sink's thread: hands it records and keeps its account. After a failure it keeps taking batches,
+fn count(records: &[Record], takes: fn(&Record) -> bool) -> u64 {
+    records.iter().filter(|record| takes(record)).count() as u64
+}
+
+/// What a sink's thread does.
+fn work(clerk: &Mutex<Clerk>, messages: &Receiver<Message>) {
+    loop {
+        match messages.recv_timeout(TICK) {
+            Ok(Message::Records(batch)) => {
+                let mut clerk = lock(clerk);
+                clerk.take(&batch);
+                if messages.is_empty() {
+                    clerk.ask(|sink| sink.flush());
+                }
+            }
+            Ok(Message::Settle) => lock(clerk).ask(|sink| sink.settle()),
+            Err(RecvTimeoutError::Timeout) => lock(clerk).ask(|sink| sink.flush()),
+            Err(RecvTimeoutError::Disconnected) => return lock(clerk).finish(),
+        }
+    }
+}
+
+/// The clerk, whose account is right even where a thread panicked over its sink.
+fn lock(clerk: &Mutex<Clerk>) -> MutexGuard<'_, Clerk> {
+    clerk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whoever works for a sink: hands it records and keeps its account. After a failure it keeps taking batches,
 /// so that nobody waits for it, and counts them as lost.
 struct Clerk {
     sink: Box<dyn Sink>,
@@ -254,20 +317,7 @@ struct Clerk {
 }
 
 impl Clerk {
-    fn work(mut self, messages: &Receiver<Message>) {
-        loop {
-            match messages.recv_timeout(TICK) {
-                Ok(Message::Records(batch)) => {
-                    self.take(&batch);
-                    if messages.is_empty() {
-                        self.ask(|sink| sink.flush());
-                    }
-                }
-                Ok(Message::Settle) => self.ask(|sink| sink.settle()),
-                Err(RecvTimeoutError::Timeout) => self.ask(|sink| sink.flush()),
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
+    fn finish(&mut self) {
         if self.failed {
             // It is asked to clean up all the same; the first error is the one to tell.
             let _ = self.sink.finish();

@@ -16,9 +16,6 @@ use crate::shard::Shard;
 use crate::source::{Source, View};
 use crate::time::Timestamp;
 
-/// Records that are handed over at once, at the latest.
-const RECORDS: usize = 256;
-
 /// Live, devices are told of this much later than something became known of them: by then every shard has brought what
 /// it saw before.
 const HINDSIGHT: Duration = Duration::from_secs(1);
@@ -143,7 +140,7 @@ impl<'a> Desk<'a> {
             frames.flush();
             self.shard.work.write_drops += frames.take_dropped();
         }
-        if due || self.shard.records().len() >= RECORDS {
+        if due || self.outlet.is_worth_it(self.shard.records()) {
             self.send();
         }
     }

@@ -11,7 +11,7 @@ use anyhow::Context;
 use capture_user::dissect::Settings;
 use capture_user::latency::Latency;
 use capture_user::ledger::Ledger;
-use capture_user::output::Writers;
+use capture_user::output::{Handover, Writers};
 use capture_user::pipeline::{self, Control};
 use capture_user::shard;
 use capture_user::source::xdp::link::Link;
@@ -95,7 +95,7 @@ fn measure(
         },
         ..pipeline::Config::default()
     };
-    let outlet = Writers::start(Vec::new())?.outlet(false);
+    let outlet = Writers::start(Vec::new())?.outlet(Handover::Dropping);
     let injector = Injector::new(options, capture)?;
     let (offered, elapsed) = thread::scope(|scope| {
         let control = &control;

@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use capture_user::output::Handover;
 use capture_user::output::destination::{Destination, Format, Target};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -185,7 +186,7 @@ fn with(kind: Kind, passes: &Passes<'_>, options: &BenchSinks, port: u16) -> any
     let output = kind.options(folder.path(), port)?;
     let sinks = Sinks::new(&output, false)?;
     let outputs = Outputs::open(&sinks, &output, &options.files, false, None)?;
-    let outlet = outputs.outlet(true);
+    let outlet = outputs.outlet(Handover::Waiting);
     let (own, all) = (spent(ClockId::ThreadCPUTime), spent(ClockId::ProcessCPUTime));
     passes.records(&mut |records| outlet.send(records))?;
     let own = spent(ClockId::ThreadCPUTime) - own;

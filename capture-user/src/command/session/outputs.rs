@@ -18,7 +18,7 @@ use capture_user::ledger::Ledger;
 use capture_user::limits::Reached;
 use capture_user::output::pcapng::{self, Description, Ending, Filler, Limits, Statistics};
 use capture_user::output::prometheus::{Board, Endpoint, Metrics};
-use capture_user::output::{Account, Failure, Outlet, Sink, Writers, is_full};
+use capture_user::output::{Account, Failure, Handover, Outlet, Sink, Writers, is_full};
 use capture_user::pipeline::Control;
 use capture_user::record::Record;
 use capture_user::time::Timestamp;
@@ -97,7 +97,7 @@ impl Outputs {
             None => None,
         };
         let writers = Writers::start(opened)?.of_kinds(options.kinds.clone().unwrap_or_default());
-        let outlet = writers.outlet(true);
+        let outlet = writers.outlet(if sinks.is_live() { Handover::Waiting } else { Handover::of_patient_work() });
         Ok(Self { writers, outlet, metrics, ended: Cell::default() })
     }
 
@@ -114,8 +114,8 @@ impl Outputs {
     }
 
     /// A way to the sinks; see [`Writers::outlet`].
-    pub fn outlet(&self, wait: bool) -> Outlet {
-        self.writers.outlet(wait)
+    pub fn outlet(&self, handover: Handover) -> Outlet {
+        self.writers.outlet(handover)
     }
 
     /// Waits until all that was handed over is written, without a final account. All outlets must be gone.

@@ -36,10 +36,14 @@ impl Sink for Stuck {
 
 #[test]
 fn a_failed_sink_stops_nobody_and_every_record_is_accounted_for() {
+    [Handover::Waiting, Handover::Here].into_iter().for_each(a_sink_fails);
+}
+
+fn a_sink_fails(handover: Handover) {
     let sinks: Vec<(String, Box<dyn Sink>)> =
         vec![("full".into(), Box::new(Failing { after: 7 })), ("fine".into(), Box::new(Failing { after: u64::MAX }))];
     let writers = Writers::start(sinks).expect("threads");
-    let outlet = writers.outlet(true);
+    let outlet = writers.outlet(handover);
     for _ in 0..10 {
         outlet.send(&mut records(5));
     }
@@ -58,7 +62,7 @@ fn a_stuck_sink_costs_records_and_not_time() {
     let gate = Arc::new(Mutex::new(()));
     let held = gate.lock().expect("nobody else has it yet");
     let writers = Writers::start(vec![("stuck".into(), Box::new(Stuck(gate.clone())))]).expect("a thread");
-    let outlet = writers.outlet(false);
+    let outlet = writers.outlet(Handover::Dropping);
     for _ in 0..QUEUE + 10 {
         outlet.send(&mut records(1));
     }
@@ -106,10 +110,14 @@ impl Sink for Holding {
 
 #[test]
 fn what_a_sink_holds_is_neither_written_nor_lost_until_it_says_so() {
+    [Handover::Waiting, Handover::Here].into_iter().for_each(a_sink_holds_back);
+}
+
+fn a_sink_holds_back(handover: Handover) {
     let sink = Holding::default();
     let ticks = sink.ticks.clone();
     let writers = Writers::start(vec![("holding".into(), Box::new(sink))]).expect("a thread");
-    let outlet = writers.outlet(true);
+    let outlet = writers.outlet(handover);
     outlet.send(&mut records(9));
     // No record is of its kind: it is not asked, and nothing is counted.
     let device = Record { kind: "device", ..records(1).remove(0) };

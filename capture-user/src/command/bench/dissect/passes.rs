@@ -10,7 +10,7 @@ use capture_user::flow::{self, Flow, Table};
 use capture_user::latency::{Latency, Stopwatch};
 use capture_user::output::lines::{Files, FilesConfig, Lines};
 use capture_user::output::ndjson::Ndjson;
-use capture_user::output::{Sink, Writers};
+use capture_user::output::{Handover, Sink, Writers};
 use capture_user::pipeline::{self, Control};
 use capture_user::record::{Kinds, Record};
 use capture_user::shard::{self, Shard};
@@ -183,7 +183,7 @@ impl<'a> Passes<'a> {
             sinks.push((name, Box::new(Lines::new(Box::new(Ndjson::new("bench".into())), Box::new(file)))));
         }
         let writers = Writers::start(sinks)?.of_kinds(self.kinds.clone());
-        let outlet = writers.outlet(true);
+        let outlet = writers.outlet(Handover::of_patient_work());
         let control = Control::default();
         let sources = self.open(workers)?.split(workers);
         let config = pipeline::Config {

@@ -52,6 +52,11 @@ impl Sinks {
         })
     }
 
+    /// Whether records are of the present.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
     /// Where records go.
     pub fn targets(&self) -> &[Target] {
         &self.targets
