@@ -1,5 +1,6 @@
 //! padtap: from a console's frames to what the console is doing.
 
+mod cache;
 pub mod classify;
 pub mod dissect;
 pub mod filter;

@@ -4,6 +4,8 @@
 //! cache, and mostly the first one looked at is it. It is what every packet goes through, and in a general table groups of
 //! bytes are compared first and the entries lie elsewhere.
 
+use crate::cache::prefetch;
+
 /// Slots by digest. It grows to twice its size when half full, so there always is a vacant place.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -50,6 +52,12 @@ impl Index {
             }
             at += 1;
         }
+    }
+
+    /// A slot with this digest is going to be looked for.
+    #[inline]
+    pub(super) fn foresee(&self, digest: u64) {
+        prefetch(&self.places[digest as u32 as usize & (self.places.len() - 1)]);
     }
 
     /// Adds a slot that is not in it.

@@ -18,6 +18,13 @@ pub(super) struct Place {
     pub(super) queue: u8,
 }
 
+impl Place {
+    /// The flow behind it.
+    pub(super) fn next(&self) -> Option<u32> {
+        (self.next != NONE).then_some(self.next)
+    }
+}
+
 impl Default for Place {
     fn default() -> Self {
         Self { previous: NONE, next: NONE, joined: 0, queue: 0 }

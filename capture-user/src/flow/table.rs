@@ -6,6 +6,7 @@ use super::holders::{Holder, Holders};
 use super::index::Index;
 use super::queue::{Place, Places, Queue};
 use super::{Config, EndReason, Flow, Key, Protocol};
+use crate::cache::prefetch;
 use crate::dissect::app::Direction;
 use crate::dissect::{Digest, Packet, TcpFlags};
 use crate::limits::Reached;
@@ -76,6 +77,13 @@ impl Slab {
     #[inline]
     fn slot(&mut self, index: u32) -> Option<&mut Option<Flow>> {
         self.chunks.get_mut(index as usize / CHUNK).map(|chunk| &mut chunk[index as usize % CHUNK])
+    }
+
+    /// This slot is going to be asked for.
+    fn foresee(&self, index: u32) {
+        if let Some(chunk) = self.chunks.get(index as usize / CHUNK) {
+            prefetch(&chunk[index as usize % CHUNK]);
+        }
     }
 
     fn insert(&mut self, flow: impl FnOnce(u32) -> Flow) -> u32 {
@@ -238,12 +246,23 @@ impl Table {
                     break;
                 }
                 if self.clock.nanos_since(flow.end) > idle {
+                    self.foresee(flow.place.next());
                     self.end(index, None, reported);
                 } else {
                     let last = flow.end;
                     self.requeue(index, queue as u8, last);
                 }
             }
+        }
+    }
+
+    /// This flow is likely the next to end, and the one behind it after that. Nobody has spoken of them for a while: they
+    /// are far from the processor.
+    fn foresee(&self, next: Option<u32>) {
+        let Some(flow) = next.and_then(|next| self.flows.get(next)) else { return };
+        self.index.foresee(flow.key.digest(self.empty));
+        if let Some(after) = flow.place.next() {
+            self.flows.foresee(after);
         }
     }
 

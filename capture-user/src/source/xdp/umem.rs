@@ -26,12 +26,10 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::net::xdp::XdpDesc;
 
 use super::ring::Memory;
+use crate::cache;
 
 /// The most chunks one frame may lie in: 9216 B and VLAN tags in chunks of 2 KiB, of which 1792 B hold data.
 pub const MAX_CHUNKS: usize = 6;
-/// Bytes that the processor brings into its cache together.
-#[cfg(target_arch = "x86_64")]
-const LINE: usize = 64;
 
 /// The memory, registered with one socket.
 pub struct Umem {
@@ -115,18 +113,9 @@ impl Umem {
     /// any address.
     #[inline]
     pub fn prefetch(&self, descriptor: &XdpDesc) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let place = self.base().wrapping_add(descriptor.addr as usize).cast_const().cast();
-            // SAFETY: a prefetch reads nothing that the program could see, and faults at no address.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(place);
-                _mm_prefetch::<_MM_HINT_T0>(place.wrapping_sub(LINE));
-            }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = descriptor;
+        let place = self.base().wrapping_add(descriptor.addr as usize).cast_const();
+        cache::prefetch_line(place);
+        cache::prefetch_line(place.wrapping_sub(cache::LINE));
     }
 
     /// The `N` bytes just before a frame, if they lie in the frame's first chunk.
