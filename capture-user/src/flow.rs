@@ -8,7 +8,6 @@ mod application;
 mod community_id;
 mod expected;
 mod holders;
-mod index;
 mod key;
 mod marks;
 mod onward;

@@ -5,6 +5,7 @@ pub mod classify;
 pub mod dissect;
 pub mod filter;
 pub mod flow;
+mod index;
 mod json;
 pub mod knowledge;
 pub mod latency;

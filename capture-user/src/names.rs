@@ -16,9 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 use crate::dissect::app::Resolved;
+use crate::index::Index;
 use crate::time::Timestamp;
 
 /// How long a name holds at least.
@@ -39,7 +40,7 @@ type Key = (IpAddr, IpAddr);
 #[derive(Debug)]
 pub struct Names {
     entries: Vec<Entry>,
-    index: HashTable<u32>,
+    index: Index,
     hasher: DefaultHashBuilder,
     capacity: usize,
     /// Where a full table looks for room next.
@@ -98,7 +99,7 @@ impl Names {
     /// An empty table for at most `capacity` addresses, at least one; it allocates as it fills.
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, u32::MAX as usize);
-        let (entries, index, hasher) = (Vec::new(), HashTable::new(), DefaultHashBuilder::default());
+        let (entries, index, hasher) = (Vec::new(), Index::default(), DefaultHashBuilder::default());
         Self { entries, index, hasher, capacity, hand: 0, evicted: 0 }
     }
 
@@ -172,7 +173,7 @@ impl Names {
     }
 
     fn find(&self, hash: u64, key: &Key) -> Option<u32> {
-        self.index.find(hash, |place| self.entries.get(*place as usize).is_some_and(|entry| entry.key == *key)).copied()
+        self.index.find(hash, |place| self.entries.get(place as usize).is_some_and(|entry| entry.key == *key))
     }
 
     /// Makes an entry without names; a full table gives up another for it.
@@ -186,10 +187,7 @@ impl Names {
             self.entries[place] = entry;
             place
         } as u32;
-        let Self { entries, index, hasher, .. } = self;
-        index.insert_unique(hash, place, |place| {
-            entries.get(*place as usize).map_or(0, |entry| hasher.hash_one(entry.key))
-        });
+        self.index.insert(hash, place);
         place
     }
 
@@ -199,10 +197,7 @@ impl Names {
             let place = self.hand;
             self.hand = (place + 1) % self.entries.len();
             if !std::mem::take(&mut self.entries[place].again) {
-                let hash = self.hasher.hash_one(self.entries[place].key);
-                if let Ok(found) = self.index.find_entry(hash, |indexed| *indexed as usize == place) {
-                    found.remove();
-                }
+                self.index.remove(self.hasher.hash_one(self.entries[place].key), place as u32);
                 self.evicted += 1;
                 return place;
             }

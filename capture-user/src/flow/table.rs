@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::holders::{Holder, Holders};
-use super::index::Index;
 use super::queue::{Place, Places, Queue};
 use super::{Config, EndReason, Flow, Key, Protocol};
 use crate::cache::prefetch;
 use crate::dissect::app::Direction;
 use crate::dissect::{Digest, Packet, TcpFlags};
+use crate::index::Index;
 use crate::limits::Reached;
 use crate::reassembly::stream::Streams;
 use crate::source::Frame;

@@ -1,14 +1,14 @@
-//! Where flows are, by the digests of their keys.
+//! Where flows and names are, by the digests of their keys.
 //!
-//! A table of open addressing: a place holds part of a digest and a flow's slot, eight of them lie in one line of the
-//! cache, and mostly the first one looked at is it. It is what every packet goes through, and in a general table groups of
-//! bytes are compared first and the entries lie elsewhere.
+//! A table of open addressing: a place holds part of a digest and the slot of what has it, eight of them lie in one line of
+//! the cache, and mostly the first one looked at is it. It is what every packet goes through, and in a general table groups
+//! of bytes are compared first and the entries lie elsewhere.
 
 use crate::cache::prefetch;
 
 /// Slots by digest. It grows to twice its size when half full, so there always is a vacant place.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(crate) struct Index {
     places: Vec<Place>,
     len: usize,
 }
@@ -33,13 +33,13 @@ impl Default for Index {
 
 impl Index {
     /// Slots in it.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// The slot with this digest that `is_it`.
     #[inline(always)]
-    pub(super) fn find(&self, digest: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, digest: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let digest = digest as u32;
         let mut at = digest as usize;
         loop {
@@ -56,12 +56,12 @@ impl Index {
 
     /// A slot with this digest is going to be looked for.
     #[inline]
-    pub(super) fn foresee(&self, digest: u64) {
+    pub(crate) fn foresee(&self, digest: u64) {
         prefetch(&self.places[digest as u32 as usize & (self.places.len() - 1)]);
     }
 
     /// Adds a slot that is not in it.
-    pub(super) fn insert(&mut self, digest: u64, slot: u32) {
+    pub(crate) fn insert(&mut self, digest: u64, slot: u32) {
         if self.len * 2 >= self.places.len() {
             self.grow();
         }
@@ -70,7 +70,7 @@ impl Index {
     }
 
     /// Takes a slot out. Those behind it that were in its way move up, so that no search ends too early.
-    pub(super) fn remove(&mut self, digest: u64, slot: u32) {
+    pub(crate) fn remove(&mut self, digest: u64, slot: u32) {
         let mask = self.places.len() - 1;
         let mut hole = digest as u32 as usize & mask;
         while self.places[hole].slot != slot {
