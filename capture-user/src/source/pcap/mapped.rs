@@ -4,6 +4,7 @@ use super::decode::Step;
 use super::intake::{Allowance, Cursor, Intake, Progress};
 use super::map::Mapping;
 use super::token::{Place, Token};
+use crate::cache;
 use crate::source::{Error, Frame};
 
 /// A reader of one mapping.
@@ -21,8 +22,6 @@ pub(super) struct Mapped {
 /// Where the next record begins is known only once this one was read, so that the processor would wait for memory at
 /// every record; bytes that lie side by side it brings in at once.
 const STRETCH: usize = 4096;
-/// Bytes that it brings in together.
-const LINE: usize = 64;
 
 impl Mapped {
     /// A reader of the mapping with index `file`.
@@ -77,7 +76,7 @@ impl Mapped {
     fn warm_up(&mut self, bytes: &[u8], position: usize) {
         let end = (position + 2 * STRETCH).min(self.next_window).min(bytes.len());
         let ahead = bytes.get(self.warm.max(position)..end).unwrap_or_default();
-        std::hint::black_box(ahead.iter().step_by(LINE).fold(0, |sum, byte| sum ^ byte));
+        ahead.iter().step_by(cache::LINE).for_each(|byte| cache::prefetch_line(byte));
         self.warm = end;
     }
 }
