@@ -8,6 +8,7 @@ mod fuzz;
 mod licences;
 mod live;
 mod peers;
+mod pgo;
 mod pypi;
 mod rates;
 mod run;
@@ -41,6 +42,8 @@ enum Command {
     Licences,
     /// Measure padtap beside the Debian tools of its trade, and write a page and a chart into docs/benchmarks/.
     Peers(peers::Args),
+    /// Build padtap with profile-guided optimisation, trained on the fixtures and on the captures of PADTAP_PCAPS.
+    Pgo,
     /// Measure what live capture can do here: dissecting beside only taking frames. Needs root.
     Rates(rates::Args),
     /// Write the JSON Schema of records, or check that the committed one is what the types say.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Licences => licences::check(),
         Command::Peers(args) => peers::run(&args),
+        Command::Pgo => pgo::build(),
         Command::Rates(args) => rates::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Test => test::all(),
