@@ -71,10 +71,14 @@ pub struct Shard {
     /// What was given up so far, as last accounted for.
     reached: Reached,
     swept: Timestamp,
+    /// Whether there are more flows to end than have been.
+    sweeping: bool,
 }
 
 /// Silence is looked for this often, in nanoseconds of traffic time.
 const SWEEP: i64 = 100_000_000;
+/// Flows that are ended between two packets: telling of one takes longer than a packet, and the next packets are waiting.
+const AT_ONCE: usize = 16;
 
 impl Shard {
     /// A shard that has seen nothing.
@@ -101,6 +105,7 @@ impl Shard {
             work: Work::default(),
             reached: Reached::default(),
             swept: Timestamp::from_nanos(i64::MIN),
+            sweeping: false,
         }
     }
 
@@ -171,20 +176,26 @@ impl Shard {
 
     /// Time has passed without a frame (live), or with frames for others only.
     pub fn advance(&mut self, clock: Timestamp) {
-        if self.is_due(clock) {
+        while self.is_due(clock) {
             self.sweep(clock);
         }
     }
 
     /// Nothing will come after `clock`: ends every flow.
     pub fn finish(&mut self, clock: Timestamp) {
-        let Traffic { flows, shunted, talk } = &mut self.traffic;
-        if let Some(shunted) = shunted {
-            shunted.settle(flows, clock);
+        while !self.finish_some(clock) {}
+    }
+
+    /// The same for some flows, for records to be taken in between; whether that was all.
+    pub fn finish_some(&mut self, clock: Timestamp) -> bool {
+        self.settle_shunted(clock);
+        let Traffic { flows, talk, .. } = &mut self.traffic;
+        self.sweeping = !flows.finish(clock, AT_ONCE, &mut |flow, reason| talk.report(flow, reason));
+        if !self.sweeping {
+            talk.timeline.finish(&mut talk.records);
+            self.account();
         }
-        flows.finish(clock, &mut |flow, reason| talk.report(flow, reason));
-        talk.timeline.finish(&mut talk.records);
-        self.account();
+        !self.sweeping
     }
 
     #[inline]
@@ -192,17 +203,28 @@ impl Shard {
         clock.nanos_since(self.swept) >= SWEEP
     }
 
+    /// Looks for silence for a while; it is no longer due when that is done.
     #[cold]
     fn sweep(&mut self, clock: Timestamp) {
-        self.swept = clock;
-        let Traffic { flows, shunted, talk } = &mut self.traffic;
-        if let Some(shunted) = shunted {
+        self.settle_shunted(clock);
+        let Traffic { flows, talk, .. } = &mut self.traffic;
+        flows.advance(clock);
+        self.sweeping = !flows.expire(AT_ONCE, &mut |flow, reason| talk.report(flow, reason));
+        if !self.sweeping {
+            self.swept = clock;
+            talk.timeline.advance(clock, &mut talk.records);
+            self.account();
+        }
+    }
+
+    /// Takes into account what the driver counted, before flows are looked at.
+    fn settle_shunted(&mut self, clock: Timestamp) {
+        let Traffic { flows, shunted, .. } = &mut self.traffic;
+        if let Some(shunted) = shunted
+            && !self.sweeping
+        {
             shunted.settle(flows, clock);
         }
-        flows.advance(clock);
-        flows.expire(&mut |flow, reason| talk.report(flow, reason));
-        talk.timeline.advance(clock, &mut talk.records);
-        self.account();
     }
 
     /// Takes what was given up since the last time into the account.

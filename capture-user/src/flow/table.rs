@@ -236,8 +236,9 @@ impl Table {
         self.clock = self.clock.max(clock);
     }
 
-    /// Ends the flows that have been silent for too long.
-    pub fn expire(&mut self, reported: &mut impl FnMut(&mut Flow, EndReason)) {
+    /// Ends flows that have been silent for too long, looking at `most` flows; whether there was no more to do.
+    pub fn expire(&mut self, most: usize, reported: &mut impl FnMut(&mut Flow, EndReason)) -> bool {
+        let mut looks = 0;
         for queue in 0..self.queues.len() {
             while let Some(index) = self.queues[queue].head() {
                 let Some(flow) = self.flows.get(index) else { break };
@@ -245,7 +246,11 @@ impl Table {
                 if self.clock.nanos_since(Timestamp::from_nanos(flow.place.joined)) <= idle {
                     break;
                 }
-                if self.clock.nanos_since(flow.end) > idle {
+                if looks == most {
+                    return false;
+                }
+                looks += 1;
+                if self.is_silent(flow) {
                     self.foresee(flow.place.next());
                     self.end(index, None, reported);
                 } else {
@@ -254,6 +259,12 @@ impl Table {
                 }
             }
         }
+        true
+    }
+
+    /// Whether a flow has been silent for too long.
+    fn is_silent(&self, flow: &Flow) -> bool {
+        self.clock.nanos_since(flow.end) > self.idle(flow.place.queue)
     }
 
     /// This flow is likely the next to end, and the one behind it after that. Nobody has spoken of them for a while: they
@@ -266,15 +277,15 @@ impl Table {
         }
     }
 
-    /// Ends every flow: nothing will come after `clock`.
-    pub fn finish(&mut self, clock: Timestamp, reported: &mut impl FnMut(&mut Flow, EndReason)) {
+    /// Ends all flows, `most` at a time: nothing will come after `clock`. Whether there was no more to do.
+    pub fn finish(&mut self, clock: Timestamp, most: usize, reported: &mut impl FnMut(&mut Flow, EndReason)) -> bool {
         self.advance(clock);
-        self.expire(reported);
-        for queue in 0..self.queues.len() {
-            while let Some(index) = self.queues[queue].head() {
-                self.end(index, Some(EndReason::CaptureEnd), reported);
-            }
+        for _ in 0..most {
+            let Some(index) = self.queues.iter().find_map(Queue::head) else { return true };
+            let silent = self.flows.get(index).is_some_and(|flow| self.is_silent(flow));
+            self.end(index, if silent { None } else { Some(EndReason::CaptureEnd) }, reported);
         }
+        self.is_empty()
     }
 
     /// The flow with this key.

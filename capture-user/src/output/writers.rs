@@ -233,6 +233,11 @@ impl Tally {
 }
 
 impl Outlet {
+    /// Whether no records are dropped.
+    pub fn is_patient(&self) -> bool {
+        self.handover != Handover::Dropping
+    }
+
     /// Whether there are enough records to hand over.
     pub fn is_worth_it(&self, records: &[Record]) -> bool {
         records.len() >= if self.handover == Handover::Here { BATCH_HERE } else { BATCH }

@@ -94,6 +94,9 @@ impl<'a> Desk<'a> {
                 let comment = known_now(begun.as_ref(), self.shard.records().get(told..).unwrap_or_default());
                 frames.push(&frame, comment.as_deref());
             }
+            if self.outlet.is_worth_it(self.shard.records()) {
+                self.send();
+            }
             self.latency.record(Stage::Emit, self.watch.lap());
             let before = view.stamped(token).map(|stamp| arrival.monotonic.saturating_sub(stamp));
             if let Some(before) = before {
@@ -140,7 +143,7 @@ impl<'a> Desk<'a> {
             frames.flush();
             self.shard.work.write_drops += frames.take_dropped();
         }
-        if due || self.outlet.is_worth_it(self.shard.records()) {
+        if due {
             self.send();
         }
     }
@@ -166,7 +169,12 @@ impl<'a> Desk<'a> {
     /// Ends all flows: nothing more will come, to any shard, after `clock`.
     pub(super) fn end_flows(&mut self, clock: Timestamp) {
         self.learn();
-        self.shard.finish(clock);
+        while !self.shard.finish_some(clock) {
+            // What need not wait gets all at once: so many batches would overrun its queue.
+            if self.outlet.is_patient() && self.outlet.is_worth_it(self.shard.records()) {
+                self.send();
+            }
+        }
     }
 
     /// Tells what is left to tell of devices, once every shard has ended its flows.

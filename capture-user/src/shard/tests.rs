@@ -178,3 +178,37 @@ fn most_packets_of_a_conversation_take_the_short_way() {
     }
     assert!(short * 4 > all, "{short} of {all}");
 }
+
+/// The flow in front of it in the queue of the silent is not.
+#[test]
+fn how_a_flow_ends_depends_on_itself_alone() {
+    let steps = [(0, 0), (0, 90), (2, 10), (2, 25), (2, 90)].map(|(flow, seconds)| Step {
+        flow,
+        up: true,
+        gap: seconds * 1_000_000_000,
+        length: 9,
+        flags: 0,
+        twist: 0,
+        doubled: false,
+    });
+    let (records, _) = told(&steps, false);
+    let ended = |reason| records.iter().filter(|record| record.contains(reason)).count();
+    assert_eq!((ended("Idle"), ended("CaptureEnd")), (1, 1), "{records:?}");
+}
+
+#[test]
+fn many_flows_at_once_end_a_few_after_each_packet() {
+    let mut shard = Shard::new(&Config::default());
+    let (mut watch, mut latency) = (Stopwatch::default(), Latency::default());
+    let mut process = |shard: &mut Shard, port: u16, seconds: i64| {
+        let bytes = ethernet(0x0800, &ipv4(17, &udp(port, 9, b"x")));
+        shard.process(&frame_at(seconds * 1_000_000_000, &bytes), &mut watch, &mut latency);
+    };
+    (1..=100).for_each(|port| process(&mut shard, port, 0));
+    for told in (1..=6).map(|time| time * AT_ONCE).chain([100, 100]) {
+        process(&mut shard, 1_000, 1_000);
+        assert_eq!(shard.records().len(), told);
+    }
+    shard.advance(Timestamp::new(2_000, 0));
+    assert_eq!(shard.records().len(), 101);
+}
