@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use super::burst::Bursts;
 use super::either;
 use super::ends::{Ends, is_local};
@@ -15,7 +17,8 @@ use super::signature::transport;
 use crate::dissect::app::{Direction, HostFrom};
 use crate::flow::{Flow, Protocol, Traffic};
 use crate::knowledge::{
-    Confidence, HostRule, Knowledge, Match, Network, NetworkKind, Risk, Role, Signature, Transport, prefix_of,
+    Confidence, HostRule, Knowledge, MOST_SHOWN, Match, Network, NetworkKind, Risk, Role, Signature, Transport,
+    prefix_of,
 };
 
 /// What a flow is for; what is not known is absent.
@@ -52,27 +55,29 @@ struct Case<'a> {
     bursts: &'a Bursts,
 }
 
-/// Reasons that a flow usually has at most.
-const MOST_REASONS: usize = 6;
+/// Reasons that a flow has at most: one of each kind, and its signatures.
+const MOST_REASONS: usize = 5 + MOST_SHOWN;
+type Reasons = ArrayVec<Reason, MOST_REASONS>;
 
 /// Weighs all reasons.
 pub fn classify(flow: &Flow, knowledge: &Knowledge, bursts: &Bursts) -> Classification {
     let ends = Ends::of(flow);
     let network = knowledge.networks.find(ends.server.ip());
     let case = Case { flow, ends, knowledge, network, bursts };
-    let mut reasons: Vec<Reason> = Vec::with_capacity(MOST_REASONS);
+    let mut reasons = Reasons::new();
     reasons.extend(case.host());
     reasons.extend(case.signatures());
     reasons.extend(case.protocol());
     reasons.extend(case.owner());
     reasons.extend(case.port());
-    reasons.extend(case.behaviour(&reasons));
+    let behaviour = case.behaviour(&reasons);
+    reasons.extend(behaviour);
     // A stable sort: of equal reasons the first named decides.
     reasons.sort_by(|one, other| other.weight.total_cmp(&one.weight));
     conclude(reasons, network.map(|(network, _)| network.owner.clone()))
 }
 
-fn conclude(reasons: Vec<Reason>, network: Option<Arc<str>>) -> Classification {
+fn conclude(reasons: Reasons, network: Option<Arc<str>>) -> Classification {
     let service = reasons.iter().find_map(|reason| reason.service.clone());
     let role = reasons.iter().find_map(|reason| reason.role);
     let agrees = |reason: &&Reason| match role {
@@ -86,7 +91,8 @@ fn conclude(reasons: Vec<Reason>, network: Option<Arc<str>>) -> Classification {
             || reason.service.is_some() && reason.service == service
             || reason.role.is_none() && reason.service.is_none()
     };
-    let why = reasons.into_iter().filter(heeded).map(|reason| reason.text).collect();
+    let mut why = Vec::with_capacity(reasons.len());
+    why.extend(reasons.into_iter().filter(heeded).map(|reason| reason.text));
     Classification { service, role, network, confidence, why }
 }
 
@@ -321,13 +327,13 @@ mod tests {
 
     #[test]
     fn the_weightiest_reason_decides_and_others_add() {
-        let reasons = vec![
+        let reasons = Reasons::from_iter([
             reason(None, Some(Role::VoiceSignalling), 0.9, "protocol"),
             reason(Some("battlenet"), Some(Role::Platform), 0.6, "host"),
             reason(None, Some(Role::VoiceSignalling), 0.5, "port"),
             reason(Some("steam"), None, 0.3, "owner"),
             reason(None, None, 0.3, "cloud"),
-        ];
+        ]);
         let conclusion = conclude(reasons, None);
         assert_eq!(conclusion.role, Some(Role::VoiceSignalling));
         assert_eq!(conclusion.service.as_deref(), Some("battlenet"));
@@ -337,7 +343,7 @@ mod tests {
 
     #[test]
     fn nothing_known_is_nothing_said() {
-        assert_eq!(conclude(Vec::new(), None), Classification::default());
+        assert_eq!(conclude(Reasons::new(), None), Classification::default());
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub(super) struct Prefixes<T> {
     prefixes: Vec<Prefix<T>>,
     /// Their first addresses once more, close together for the bisection.
     starts: Vec<u128>,
+    /// How many of them have a first byte less than this: where the bisection begins, and one further on where it ends.
+    below: [u32; 257],
 }
 
 #[derive(Debug)]
@@ -22,7 +24,7 @@ struct Prefix<T> {
 
 impl<T> Default for Prefixes<T> {
     fn default() -> Self {
-        Self { prefixes: Vec::new(), starts: Vec::new() }
+        Self { prefixes: Vec::new(), starts: Vec::new(), below: [0; 257] }
     }
 }
 
@@ -42,15 +44,18 @@ impl<T> FromIterator<(u128, u8, T)> for Prefixes<T> {
             let nearest = Some(before.len() as u32 - 1).filter(|_| last.holds(prefix.bits));
             prefix.around = nearest.or_else(|| holder(before, last.around, prefix.bits));
         }
-        let starts = prefixes.iter().map(|prefix| prefix.bits).collect();
-        Self { prefixes, starts }
+        let starts: Vec<_> = prefixes.iter().map(|prefix| prefix.bits).collect();
+        let below = std::array::from_fn(|first| starts.partition_point(|start| first_byte(*start) < first) as u32);
+        Self { prefixes, starts, below }
     }
 }
 
 impl<T> Prefixes<T> {
     /// The value of the longest prefix of `bits`, and its length.
     pub fn find(&self, bits: u128) -> Option<(&T, u8)> {
-        let behind = self.starts.partition_point(|start| *start <= bits);
+        let first = first_byte(bits);
+        let (from, to) = (self.below[first] as usize, self.below[first + 1] as usize);
+        let behind = from + self.starts.get(from..to)?.partition_point(|start| *start <= bits);
         let place = holder(&self.prefixes, Some(behind.checked_sub(1)? as u32), bits)?;
         self.prefixes.get(place as usize).map(|prefix| (&prefix.value, prefix.length))
     }
@@ -64,6 +69,10 @@ impl<T> Prefixes<T> {
     pub fn len(&self) -> usize {
         self.prefixes.len()
     }
+}
+
+fn first_byte(bits: u128) -> usize {
+    (bits >> 120) as usize
 }
 
 impl<T> Prefix<T> {
