@@ -40,6 +40,19 @@ pub fn padtap<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>)
     command
 }
 
+/// The same on one processor, the first that may be used.
+///
+/// # Panics
+/// When the system does not say which that is.
+pub fn pinned<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let may_use = rustix::thread::sched_getaffinity(None).expect("processors");
+    let first = (0..rustix::thread::CpuSet::MAX_CPU).find(|processor| may_use.is_set(*processor));
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", &first.expect("a processor").to_string()]).arg(binary()).args(arguments);
+    command.stdin(Stdio::null()).env_remove("NO_COLOR");
+    command
+}
+
 /// What a run left behind.
 #[derive(Debug)]
 pub struct Outcome {
@@ -135,7 +148,7 @@ pub fn final_ledger(records: &[Value]) -> Ledger {
 }
 
 /// The counters of a `ledger`, by name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ledger(BTreeMap<String, u64>);
 
 impl Ledger {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tests::capture_file::{self, foreign, write_pcap};
 use tests::fixtures;
 use tests::frame::Frame;
-use tests::padtap::{Outcome, Running, finish, of_kind, padtap, run};
+use tests::padtap::{Outcome, Running, finish, of_kind, padtap, pinned, run};
 use tests::tool::have;
 
 const CONSOLE: &str = "bc:60:a7:00:00:40";
@@ -150,6 +150,18 @@ fn workers_change_nothing_but_the_order() {
             let difference = alone.iter().zip(&together).find(|(one, other)| one != other);
             assert!(alone == together, "{}, {workers} workers: {difference:#?}", path.display());
         }
+    }
+}
+
+/// There whoever dissects writes, too.
+#[test]
+fn one_processor_changes_nothing() {
+    let options = ["read", "--json", "-q", "--packets", "--show-names", "--sensor", "x"];
+    for (path, _) in fixtures::captures() {
+        let all = finish(padtap(options).arg(&path)).expect(0);
+        let one = finish(pinned(options).arg(&path)).expect(0);
+        assert_eq!(one.ledger(), all.ledger());
+        assert!(comparable(&one.records()) == comparable(&all.records()), "{}", path.display());
     }
 }
 
@@ -359,17 +371,19 @@ fn options_come_from_a_file_too() {
 /// From a pipe that brings nothing more, and from one that never ends.
 #[test]
 fn reading_can_be_interrupted() {
-    let mut command = padtap(["read", "--json", "--packets", "-"]);
-    let mut feed = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let running = Running::start(command.stdin(feed.stdout.take().unwrap()));
-    let mut input = feed.stdin.take().unwrap();
-    std::io::Write::write_all(&mut input, &capture_file::pcap(&frames())).unwrap();
-    running.wait_for_packets(200);
-    let outcome = running.interrupt().expect(0);
-    assert_eq!(outcome.ledger().of_name("dissected"), 200);
-    assert!(outcome.stderr.contains("200 dissected"), "{}", outcome.stderr);
-    drop(input);
-    feed.wait().unwrap();
+    let options = ["read", "--json", "--packets", "-"];
+    for mut command in [padtap(options), pinned(options)] {
+        let mut feed = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let running = Running::start(command.stdin(feed.stdout.take().unwrap()));
+        let mut input = feed.stdin.take().unwrap();
+        std::io::Write::write_all(&mut input, &capture_file::pcap(&frames())).unwrap();
+        running.wait_for_packets(200);
+        let outcome = running.interrupt().expect(0);
+        assert_eq!(outcome.ledger().of_name("dissected"), 200);
+        assert!(outcome.stderr.contains("200 dissected"), "{}", outcome.stderr);
+        drop(input);
+        feed.wait().unwrap();
+    }
 
     let directory = tempfile::tempdir().unwrap();
     let (head, body) = (directory.path().join("head"), directory.path().join("body"));

@@ -18,7 +18,7 @@ use clap::ValueEnum;
 
 use self::offline::{Job, Peer};
 pub use self::page::machine;
-use self::tool::TOOLS;
+use self::tool::{TOOLS, TUNED};
 use self::work::{Captures, Order, Share};
 use crate::{debian, run};
 
@@ -57,6 +57,9 @@ pub struct Args {
     /// Measure this binary instead of building one.
     #[arg(long, value_name = "FILE")]
     padtap: Option<PathBuf>,
+    /// Offline, measure this binary besides: the one that `cargo xtask pgo` built.
+    #[arg(long, value_name = "FILE")]
+    tuned: Option<PathBuf>,
 }
 
 /// Measures, and writes a page and charts.
@@ -68,7 +71,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         println!("{} frames, {} bytes", work.frames, work.bytes);
         return Ok(());
     }
-    let peers = peers(&padtap);
+    let mut peers = peers(&padtap);
+    peers.extend(args.tuned.clone().map(|program| Peer { tool: TUNED, program }));
     let begun = Instant::now();
     let until = |share: f64| begun + Duration::from_secs_f64(args.seconds as f64 * share);
     let directory = tempfile::tempdir()?;
@@ -134,10 +138,11 @@ fn heading(date: &str, peers: &[Peer<'_>], args: &Args) -> String {
         Share::All if std::env::var_os("PADTAP_PCAPS").is_some() => "fixtures and the captures of `PADTAP_PCAPS`",
         Share::All | Share::Fixtures => "fixtures",
     };
+    let tuned = if args.tuned.is_some() { " Tuned is what `cargo xtask pgo` builds." } else { "" };
     let mut page = format!(
         "# {date}: padtap beside Debian's tools\n\n`cargo xtask peers --work {share} --size {} --runs {}` on {}. The work is the {real}, \
          repeated, each time with other hosts, so that flows are fresh. Offline each tool runs alone, pinned to one \
-         processor, in turn with the others; figures are medians.\n\n| | version |\n|---|---|\n",
+         processor, in turn with the others; figures are medians.{tuned}\n\n| | version |\n|---|---|\n",
         args.size,
         args.runs,
         machine()

@@ -21,6 +21,7 @@ pub struct Tool {
 }
 
 /// How to tell what a tool has done.
+#[derive(Clone, Copy)]
 pub enum Count {
     /// padtap's records, in `{out}`.
     Records,
@@ -94,6 +95,9 @@ pub const TOOLS: &[Tool] = &[
         slow: true,
     },
 ];
+
+/// The second of them once more, as another build of it does it.
+pub const TUNED: &Tool = &Tool { name: "padtap read --kinds flow, tuned", ..TOOLS[1] };
 
 impl Tool {
     /// The arguments for a file, with what is written under `directory`.
