@@ -18,7 +18,7 @@ pub fn prefetch_line(address: *const u8) {
     let _ = address;
 }
 
-/// The same for all of a value.
+/// The same for a value, from the line that it begins in on; what of it reaches into one line more is not asked for.
 #[inline(always)]
 pub fn prefetch<T>(value: &T) {
     let first = std::ptr::from_ref(value).cast::<u8>();

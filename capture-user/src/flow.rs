@@ -13,6 +13,7 @@ mod marks;
 mod onward;
 mod queue;
 mod shape;
+mod slab;
 mod table;
 mod tcp;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::holders::{Holder, Holders};
-use super::queue::{Place, Places, Queue};
+use super::queue::Queue;
+use super::slab::Slab;
 use super::{Config, EndReason, Flow, Key, Protocol};
-use crate::cache::prefetch;
 use crate::dissect::app::Direction;
 use crate::dissect::{Digest, Packet, TcpFlags};
 use crate::index::Index;
@@ -41,85 +41,6 @@ mod queue_of {
     pub(super) const UDP: u8 = 1;
     pub(super) const OTHER: u8 = 2;
     pub(super) const CLOSED: u8 = 3;
-}
-
-/// Flows by index, in chunks of slots that stay where they are: a table that grows copies nothing, and takes no more than
-/// its flows need.
-#[derive(Debug, Default)]
-struct Slab {
-    chunks: Vec<Box<[Option<Flow>; CHUNK]>>,
-    /// Slots taken so far.
-    taken: usize,
-    /// Of these, the vacant ones.
-    free: Vec<u32>,
-}
-
-/// Slots of a chunk: a power of two.
-const CHUNK: usize = 256;
-
-impl Places for Slab {
-    fn place(&mut self, index: u32) -> Option<&mut Place> {
-        self.get_mut(index).map(|flow| &mut flow.place)
-    }
-}
-
-impl Slab {
-    #[inline]
-    fn get(&self, index: u32) -> Option<&Flow> {
-        self.chunks.get(index as usize / CHUNK)?[index as usize % CHUNK].as_ref()
-    }
-
-    #[inline]
-    fn get_mut(&mut self, index: u32) -> Option<&mut Flow> {
-        self.slot(index)?.as_mut()
-    }
-
-    #[inline]
-    fn slot(&mut self, index: u32) -> Option<&mut Option<Flow>> {
-        self.chunks.get_mut(index as usize / CHUNK).map(|chunk| &mut chunk[index as usize % CHUNK])
-    }
-
-    /// This slot is going to be asked for.
-    fn foresee(&self, index: u32) {
-        if let Some(chunk) = self.chunks.get(index as usize / CHUNK) {
-            prefetch(&chunk[index as usize % CHUNK]);
-        }
-    }
-
-    fn insert(&mut self, flow: impl FnOnce(u32) -> Flow) -> u32 {
-        let index = self.free.pop().unwrap_or_else(|| self.fresh());
-        if let Some(slot) = self.slot(index) {
-            *slot = Some(flow(index));
-        }
-        index
-    }
-
-    /// A slot that was never taken.
-    fn fresh(&mut self) -> u32 {
-        if self.taken == self.chunks.len() * CHUNK {
-            let chunk: Vec<Option<Flow>> = (0..CHUNK).map(|_| None).collect();
-            self.chunks.extend(<Box<[_; CHUNK]>>::try_from(chunk));
-        }
-        self.taken += 1;
-        (self.taken - 1) as u32
-    }
-
-    /// Takes a flow out. It is told of where it stands: it is large.
-    fn remove(&mut self, index: u32, told: impl FnOnce(&mut Flow)) {
-        let Some(slot) = self.slot(index) else { return };
-        if let Some(flow) = slot {
-            told(flow);
-            *slot = None;
-            self.free.push(index);
-        }
-    }
-}
-
-impl Slab {
-    /// The flow that a holder was, if it is still there.
-    fn held_by(&mut self, holder: &Holder) -> Option<&mut Flow> {
-        self.get_mut(holder.0).filter(|flow| flow.start == holder.1)
-    }
 }
 
 impl Table {
@@ -295,7 +216,7 @@ impl Table {
 
     /// Every flow, in no order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Flow> {
-        self.flows.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()).flatten()
+        self.flows.iter_mut()
     }
 
     /// The flow with this key of IPv4, and the shortest idle time in nanoseconds that TCP or UDP has.

@@ -170,7 +170,7 @@ impl<'a> Desk<'a> {
     pub(super) fn end_flows(&mut self, clock: Timestamp) {
         self.learn();
         while !self.shard.finish_some(clock) {
-            // What need not wait gets all at once: so many batches would overrun its queue.
+            // Live, all are handed over in one batch: many at once would overrun the queue, and be lost.
             if self.outlet.is_patient() && self.outlet.is_worth_it(self.shard.records()) {
                 self.send();
             }
